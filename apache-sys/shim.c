@@ -1,0 +1,189 @@
+#include "shim.h"
+
+#include "ap_provider.h"
+#include "apr_optional.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "mpm_common.h"
+#include "util_filter.h"
+
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 109)
+#include "http_ssl.h"
+#else
+APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
+#endif
+
+void wsgi_shim_brigade_insert_tail(apr_bucket_brigade *bb, apr_bucket *b)
+{
+    APR_BRIGADE_INSERT_TAIL(bb, b);
+}
+
+apr_bucket *wsgi_shim_brigade_first(apr_bucket_brigade *bb)
+{
+    return APR_BRIGADE_EMPTY(bb) ? NULL : APR_BRIGADE_FIRST(bb);
+}
+
+apr_status_t wsgi_shim_bucket_read(apr_bucket *b, const char **data, apr_size_t *len, int nonblocking)
+{
+    return apr_bucket_read(b, data, len, nonblocking ? APR_NONBLOCK_READ : APR_BLOCK_READ);
+}
+
+apr_status_t wsgi_shim_bucket_split(apr_bucket *b, apr_size_t point)
+{
+    return apr_bucket_split(b, point);
+}
+
+void wsgi_shim_bucket_delete(apr_bucket *b)
+{
+    apr_bucket_delete(b);
+}
+
+int wsgi_shim_bucket_is_eos(apr_bucket *b)
+{
+    return APR_BUCKET_IS_EOS(b);
+}
+
+int wsgi_shim_bucket_is_metadata(apr_bucket *b)
+{
+    return APR_BUCKET_IS_METADATA(b);
+}
+
+int wsgi_shim_server_logs(const server_rec *s, int index, int level)
+{
+    return APLOG_MODULE_IS_LEVEL(s, index, level);
+}
+
+int wsgi_shim_request_logs(const request_rec *r, int index, int level)
+{
+    return APLOG_R_MODULE_IS_LEVEL(r, index, level);
+}
+
+/* The vector is an array of pointers, one for each module; the macros of http_config.h want the module's symbol. */
+void *wsgi_shim_get_config(const ap_conf_vector_t *vector, int index)
+{
+    return ((void **)vector)[index];
+}
+
+void wsgi_shim_set_config(const ap_conf_vector_t *vector, int index, void *value)
+{
+    ((void **)vector)[index] = value;
+}
+
+int wsgi_shim_expects_continue(const request_rec *r)
+{
+    return r->expecting_100;
+}
+
+int wsgi_shim_is_aborted(const conn_rec *c)
+{
+    return c->aborted;
+}
+
+void wsgi_shim_mark_aborted(conn_rec *c)
+{
+    c->aborted = 1;
+}
+
+void wsgi_shim_close_after_answer(conn_rec *c)
+{
+    c->keepalive = AP_CONN_CLOSE;
+}
+
+int wsgi_shim_is_https(conn_rec *c)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 109)
+    return ap_ssl_conn_is_ssl(c);
+#else
+    APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
+    return is_https != NULL && is_https(c->master ? c->master : c);
+#endif
+}
+
+int wsgi_shim_has_content_filters(const request_rec *r)
+{
+    const ap_filter_t *f;
+    for (f = r->output_filters; f != NULL; f = f->next) {
+        if (f->frec->ftype < AP_FTYPE_PROTOCOL)
+            return 1;
+    }
+    return 0;
+}
+
+int wsgi_shim_sendfile_enabled(const request_rec *r)
+{
+#if APR_HAS_SENDFILE
+    const core_dir_config *d = ap_get_core_module_config(r->per_dir_config);
+    return AP_SENDFILE_ENABLED(d->enable_sendfile);
+#else
+    return 0;
+#endif
+}
+
+int wsgi_shim_mmap_enabled(const request_rec *r)
+{
+#if APR_HAS_MMAP
+    const core_dir_config *d = ap_get_core_module_config(r->per_dir_config);
+    return d->enable_mmap != ENABLE_MMAP_OFF;
+#else
+    return 0;
+#endif
+}
+
+const char *wsgi_shim_runtime_dir(void)
+{
+    return DEFAULT_REL_RUNTIMEDIR;
+}
+
+const char *wsgi_shim_coredump_dir(void)
+{
+    return ap_coredumpdir_configured ? ap_coredump_dir : NULL;
+}
+
+apr_bucket *wsgi_shim_abort_bucket(request_rec *r, apr_bucket_alloc_t *list)
+{
+    r->no_cache = 1;
+    if (r->main != NULL)
+        r->main->no_cache = 1;
+    return ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->connection->pool, list);
+}
+
+void wsgi_shim_register_authz(apr_pool_t *p, const char *name, const authz_provider *provider)
+{
+    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, name, AUTHZ_PROVIDER_VERSION, provider,
+                              AP_AUTH_INTERNAL_PER_CONF);
+}
+
+void wsgi_shim_register_authn(apr_pool_t *p, const char *name, const authn_provider *provider)
+{
+    ap_register_auth_provider(p, AUTHN_PROVIDER_GROUP, name, AUTHN_PROVIDER_VERSION, provider,
+                              AP_AUTH_INTERNAL_PER_CONF);
+}
+
+int wsgi_shim_cgi_pass_auth(const request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+}
+
+int wsgi_shim_qualify_redirect(const request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return core->qualify_redirect_url == AP_CORE_CONFIG_ON;
+}
+
+int wsgi_shim_current_uri(const request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *rule;
+    if (!core->cgi_var_rules) {
+        return 0;
+    }
+    rule = apr_hash_get(core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING);
+    return rule && !strcmp(rule, "current-uri");
+}
+
+const char *wsgi_shim_auth_type(const request_rec *r)
+{
+    return r->ap_auth_type;
+}

@@ -1,0 +1,254 @@
+//! The clock thread looks after every deadline of the process (DMN-410 to 473): once a second, and at the moment a drain or
+//! the shutdown has to end. It takes no lock that a request holds for long, never the GIL, and nothing it does waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::Builder;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use wsgi_core::life::{Phase, Reason};
+use wsgi_sys::{clock, process};
+
+use crate::EXIT_FAILED;
+use crate::log::{self, Level};
+use crate::probe::{Probe, Task};
+use crate::process::{Process, last_activity};
+
+const SECOND: u64 = 1_000_000;
+
+/// Wakes the clock thread before its time.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    bell: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Clock {
+    /// Starts the thread. Without one no timeout is enforced (WSGI0068).
+    pub(crate) fn start(process: &Arc<Process>, probe: Option<Probe>) -> Clock {
+        let clock = Clock {
+            bell: Arc::new((Mutex::new(false), Condvar::new())),
+        };
+        let (shared, bell) = (Arc::clone(process), clock.clone());
+        let thread = Builder::new().name("wsgi-clock".into()).spawn(move || {
+            let mut keeper = Keeper::new(&shared, probe);
+            loop {
+                bell.wait(shared.life.next_deadline());
+                keeper.tick(clock::monotonic_micros());
+            }
+        });
+        if let Err(error) = thread {
+            let text = format!("no thread for timeouts, none will be enforced: {error}");
+            log::coded(68, Level::Error, text);
+        }
+        clock
+    }
+
+    /// Makes the thread look at the deadlines: a new one was set.
+    pub(crate) fn look_again(&self) {
+        let (rung, condition) = &*self.bell;
+        *rung.lock() = true;
+        condition.notify_one();
+    }
+
+    /// Waits for a second, for `deadline`, or for the bell.
+    fn wait(&self, deadline: Option<u64>) {
+        let now = clock::monotonic_micros();
+        // A deadline that has passed and was not answered must not make this spin.
+        let until_deadline = deadline
+            .map(|at| at.saturating_sub(now))
+            .filter(|left| *left > 0);
+        let micros = until_deadline.map_or(SECOND, |left| left.min(SECOND));
+        let (rung, condition) = &*self.bell;
+        let mut rung = rung.lock();
+        if !*rung {
+            condition.wait_for(&mut rung, Duration::from_micros(micros));
+        }
+        *rung = false;
+    }
+}
+
+/// What the clock remembers from tick to tick.
+struct Keeper<'p> {
+    process: &'p Process,
+    probe: Option<Probe>,
+    started: u64,
+    /// Idle threads on the board and threads that really wait, at the last tick where they differed.
+    mismatch: Option<(u32, u32)>,
+    /// For each thread the start of the request that was interrupted, and when.
+    interrupted: Vec<(u64, u64)>,
+}
+
+impl<'p> Keeper<'p> {
+    fn new(process: &'p Process, probe: Option<Probe>) -> Keeper<'p> {
+        let interrupted = vec![(0, 0); process.desks.len()];
+        let started = clock::monotonic_micros();
+        Keeper {
+            process,
+            probe,
+            started,
+            mismatch: None,
+            interrupted,
+        }
+    }
+
+    /// In the order of DMN-411.
+    fn tick(&mut self, now: u64) {
+        let life = &self.process.life;
+        if life.must_end(now) {
+            log::record(
+                Level::Info,
+                "shutdown-timeout is over, the process ends by force",
+            );
+            process::exit_now(i32::from(EXIT_FAILED));
+        }
+        if let Some(reason) = life.reason().filter(|_| life.drain_is_over(now)) {
+            log::record(
+                Level::Info,
+                format!("requests took too long to finish ({reason})"),
+            );
+            life.stop(reason, &self.process.dispatch);
+        }
+        match life.phase() {
+            Phase::Serving => {}
+            Phase::Draining { .. } => {
+                // A request may have become stale, so that it is no longer waited for.
+                life.wakeup.wake();
+                return;
+            }
+            _ => return,
+        }
+        self.watch_requests(now);
+        self.watch_startup(now);
+        let interval = self.process.settings.limits.restart_interval;
+        if is_over(self.started, interval, now) {
+            life.ask_replacement(Reason::RestartInterval);
+        }
+        self.watch_deadlock(now);
+        let inactivity = self.process.settings.limits.inactivity_timeout;
+        if is_over(last_activity(), inactivity, now) && !self.process.is_active() {
+            life.ask_replacement(Reason::InactivityTimeout);
+        }
+        self.process.dispatch.arm_waiting_listener();
+        self.repair_claims();
+    }
+
+    /// DMN-430 to 433.
+    fn watch_requests(&mut self, now: u64) {
+        let limits = &self.process.settings.limits;
+        if limits.request_timeout == 0 {
+            return;
+        }
+        let allowed = request_allowance(limits.request_timeout, self.process.settings.threads);
+        for (index, desk) in self.process.desks.iter().enumerate() {
+            let since = desk.busy_since();
+            if since == 0 || now.saturating_sub(since) <= allowed {
+                continue;
+            }
+            let thread = u32::try_from(index).expect("threads are counted by u32") + 1;
+            let (request, at) = self.interrupted[index];
+            if limits.interrupt_timeout > 0 && request != since {
+                self.interrupted[index] = (since, now);
+                log::record(
+                    Level::Info,
+                    format!("request of thread {thread} runs too long"),
+                );
+                self.ask(Task::Interrupt(thread));
+                // One a pass.
+                return;
+            }
+            if limits.interrupt_timeout == 0 || is_over(at, limits.interrupt_timeout, now) {
+                log::record(
+                    Level::Info,
+                    format!("request of thread {thread} runs too long"),
+                );
+                self.ask(Task::DumpStacks);
+                self.process.life.ask_replacement(Reason::RequestTimeout);
+                return;
+            }
+        }
+    }
+
+    /// DMN-450.
+    fn watch_startup(&self, now: u64) {
+        let limit = self.process.settings.limits.startup_timeout;
+        let armed = self.process.first_request.load(Ordering::Relaxed);
+        if is_over(armed, limit, now) && !self.process.has_run() {
+            log::record(
+                Level::Info,
+                "no application could be loaded in startup-timeout",
+            );
+            self.process.life.ask_replacement(Reason::StartupTimeout);
+        }
+    }
+
+    /// DMN-440: a process that cannot run Python is of no use to anybody, so that it does not wait for its replacement.
+    fn watch_deadlock(&self, now: u64) {
+        let limit = self.process.settings.limits.deadlock_timeout;
+        let Some(probe) = self.probe.as_ref().filter(|_| limit > 0) else {
+            return;
+        };
+        if is_over(probe.seen(), limit, now) {
+            log::record(Level::Info, "Python has been blocked for deadlock-timeout");
+            let (life, dispatch) = (&self.process.life, &self.process.dispatch);
+            // Its replacement may start before this process has ended.
+            life.drain(Reason::DeadlockTimeout, dispatch, None, true);
+            life.stop(Reason::DeadlockTimeout, dispatch);
+        } else if now.saturating_sub(probe.seen()) >= SECOND / 2 {
+            probe.ask(Task::Touch);
+        }
+    }
+
+    fn ask(&self, task: Task) {
+        if let Some(probe) = &self.probe {
+            probe.ask(task);
+        }
+    }
+
+    /// Gives back claims whose child has ended before it sent the request: a difference that stays the same for two ticks.
+    fn repair_claims(&mut self) {
+        let seen = self.process.dispatch.idle();
+        let waiting = self.process.waiting_threads();
+        if seen == waiting {
+            self.mismatch = None;
+        } else if self.mismatch == Some((seen, waiting)) {
+            self.process.dispatch.repair(seen, waiting);
+            self.mismatch = None;
+        } else {
+            self.mismatch = Some((seen, waiting));
+        }
+    }
+}
+
+/// Whether `seconds` (0 is off) have passed since `since` (0 is never).
+fn is_over(since: u64, seconds: u64, now: u64) -> bool {
+    since > 0 && seconds > 0 && now.saturating_sub(since) >= seconds.saturating_mul(SECOND)
+}
+
+/// How long a request may run, in microseconds: longer where many threads share the time (DMN-430).
+fn request_allowance(seconds: u64, threads: u32) -> u64 {
+    let factor = 1.0 + f64::from(threads.max(1)).ln();
+    // Truncation to whole microseconds is meant; a float this large saturates.
+    (seconds as f64 * factor * SECOND as f64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DMN-430: the threshold grows with the logarithm of the threads.
+    #[test]
+    fn requests_may_run_longer_among_many_threads() {
+        assert_eq!(request_allowance(10, 1), 10 * SECOND);
+        assert_eq!(request_allowance(10, 10) / 10_000, 3302);
+        assert_eq!(request_allowance(10, 25) / 10_000, 4218);
+    }
+
+    #[test]
+    fn a_timer_that_is_off_or_not_armed_never_ends() {
+        assert!(!is_over(0, 5, u64::MAX));
+        assert!(!is_over(1, 0, u64::MAX));
+        assert!(is_over(1, 5, 5 * SECOND + 1));
+        assert!(!is_over(1, 5, 5 * SECOND));
+    }
+}

@@ -1,0 +1,99 @@
+//! A connection from an Apache child, and who may have one (design.md section 5).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wsgi_core::wire::Hello;
+use wsgi_sys::stream::{self, Peer, Shutdown};
+
+/// A connection. Used by one thread at a time: the one that accepted it, or was woken for it.
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    peer: Peer,
+    /// Whether its Hello was right.
+    known: AtomicBool,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: OwnedFd, peer: Peer) -> Connection {
+        Connection {
+            socket,
+            peer,
+            known: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends it for everybody, also for processes that the application forked.
+    pub(crate) fn hang_up(&self) {
+        stream::shutdown(self.socket.as_fd(), Shutdown::Both);
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Whether a user may connect: Apache's, `socket-user`, root.
+pub(crate) fn may_connect(allowed: &[u32], uid: u32) -> bool {
+    uid == 0 || allowed.contains(&uid)
+}
+
+/// Whether the secret is the group's. Takes the same time for every wrong one.
+pub(crate) fn knows_secret(hello: &Hello, secret: &[u8; 16]) -> bool {
+    let difference = hello
+        .secret
+        .iter()
+        .zip(secret)
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    // Keeps the compiler from leaving the loop early.
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_the_secret_counts() {
+        let secret = [7; 16];
+        assert!(knows_secret(
+            &Hello {
+                generation: 1,
+                secret
+            },
+            &secret
+        ));
+        for index in 0..16 {
+            let mut wrong = secret;
+            wrong[index] ^= 0x80;
+            assert!(!knows_secret(
+                &Hello {
+                    generation: 1,
+                    secret: wrong
+                },
+                &secret
+            ));
+        }
+    }
+
+    #[test]
+    fn root_and_those_named_may_connect() {
+        assert!(may_connect(&[33], 0));
+        assert!(may_connect(&[33], 33));
+        assert!(!may_connect(&[33], 34));
+    }
+}

@@ -1,0 +1,190 @@
+//! The life of this process: its phase, the reason for its end, and the wish to be replaced. Any thread moves it; the main
+//! thread is woken for each move and carries out the end.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use wsgi_core::control::FromDaemon;
+use wsgi_core::life::{Phase, Reason};
+use wsgi_sys::clock;
+use wsgi_sys::descriptors::Wakeup;
+
+use crate::dispatch::Dispatch;
+use crate::log::{self, Level};
+
+/// Phase and reason.
+pub(crate) struct Life {
+    state: Mutex<State>,
+    /// Requests are refused: the phase is not serving. Read for each request.
+    refusing: AtomicBool,
+    /// When draining ends by force, in monotonic microseconds; 0 for never.
+    drain_deadline: AtomicU64,
+    /// When the process ends by force, in monotonic microseconds; 0 for never.
+    reaper_deadline: AtomicU64,
+    /// Wakes the main thread.
+    pub(crate) wakeup: Wakeup,
+}
+
+struct State {
+    phase: Phase,
+    /// Why a replacement was asked for; the first one counts (DMN-530).
+    wish: Option<Reason>,
+    /// What the main thread has to tell the supervisor: it may wait for that, others must not.
+    untold: Vec<FromDaemon>,
+}
+
+impl Life {
+    pub(crate) fn new() -> std::io::Result<Life> {
+        Ok(Life {
+            state: Mutex::new(State {
+                phase: Phase::Starting,
+                wish: None,
+                untold: Vec::new(),
+            }),
+            refusing: AtomicBool::new(true),
+            drain_deadline: AtomicU64::new(0),
+            reaper_deadline: AtomicU64::new(0),
+            wakeup: Wakeup::new()?,
+        })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.state.lock().phase
+    }
+
+    /// Why the process ends, if it does.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match self.phase() {
+            Phase::Draining { reason } | Phase::Stopping { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether requests are refused.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::SeqCst)
+    }
+
+    /// From start-up to serving.
+    pub(crate) fn serve(&self) {
+        let mut state = self.state.lock();
+        if let Some(next) = state.phase.become_next(Phase::Serving) {
+            state.phase = next;
+            self.refusing.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Asks the supervisor once for a replacement; goes on serving until it says to drain.
+    pub(crate) fn ask_replacement(&self, reason: Reason) {
+        let first = {
+            let mut state = self.state.lock();
+            let first = state.phase == Phase::Serving && state.wish.is_none();
+            if first {
+                state.wish = Some(reason);
+                state.untold.push(FromDaemon::Replace {
+                    reason,
+                    draining: false,
+                });
+            }
+            first
+        };
+        if first {
+            log::record(
+                Level::Info,
+                format!("this process should be replaced ({reason})"),
+            );
+            self.wakeup.wake();
+        }
+    }
+
+    /// What the supervisor has to be told, for the main thread; in order.
+    pub(crate) fn take_untold(&self) -> Vec<FromDaemon> {
+        std::mem::take(&mut self.state.lock().untold)
+    }
+
+    /// Takes no requests from here on; `limit` is how long running ones may take (None for ever). The supervisor is told
+    /// if `tell` says so: it does not know yet. True if the process was serving.
+    pub(crate) fn drain(
+        &self,
+        reason: Reason,
+        dispatch: &Dispatch,
+        limit: Option<u64>,
+        tell: bool,
+    ) -> bool {
+        let reason = {
+            let mut state = self.state.lock();
+            let reason = state.wish.unwrap_or(reason);
+            let Some(next) = state.phase.become_next(Phase::Draining { reason }) else {
+                return false;
+            };
+            state.phase = next;
+            self.refusing.store(true, Ordering::SeqCst);
+            dispatch.show(next);
+            if tell {
+                state.untold.push(FromDaemon::Replace {
+                    reason,
+                    draining: true,
+                });
+            }
+            reason
+        };
+        dispatch.close_listener();
+        let deadline = limit.map_or(0, deadline_in);
+        self.drain_deadline.store(deadline, Ordering::SeqCst);
+        log::record(Level::Info, format!("taking no more requests ({reason})"));
+        self.wakeup.wake();
+        true
+    }
+
+    /// Ends as soon as possible: the main thread begins the shutdown sequence.
+    pub(crate) fn stop(&self, reason: Reason, dispatch: &Dispatch) {
+        {
+            let mut state = self.state.lock();
+            let reason = state.wish.unwrap_or(reason);
+            let Some(next) = state.phase.become_next(Phase::Stopping { reason }) else {
+                return;
+            };
+            state.phase = next;
+            self.refusing.store(true, Ordering::SeqCst);
+            dispatch.show(next);
+        }
+        dispatch.close_listener();
+        self.wakeup.wake();
+    }
+
+    /// Limits the shutdown sequence (DMN-511); 0 is no limit.
+    pub(crate) fn limit_shutdown(&self, seconds: u64) {
+        if seconds > 0 {
+            self.reaper_deadline
+                .store(deadline_in(seconds), Ordering::SeqCst);
+        }
+    }
+
+    /// Whether draining has lasted too long.
+    pub(crate) fn drain_is_over(&self, now: u64) -> bool {
+        is_over(self.drain_deadline.load(Ordering::SeqCst), now)
+            && matches!(self.phase(), Phase::Draining { .. })
+    }
+
+    /// Whether the shutdown sequence has lasted too long.
+    pub(crate) fn must_end(&self, now: u64) -> bool {
+        is_over(self.reaper_deadline.load(Ordering::SeqCst), now)
+    }
+
+    /// The next deadline, in monotonic microseconds; None if there is none.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        [&self.drain_deadline, &self.reaper_deadline]
+            .into_iter()
+            .map(|deadline| deadline.load(Ordering::SeqCst))
+            .filter(|deadline| *deadline > 0)
+            .min()
+    }
+}
+
+fn deadline_in(seconds: u64) -> u64 {
+    clock::monotonic_micros().saturating_add(seconds.saturating_mul(1_000_000))
+}
+
+fn is_over(deadline: u64, now: u64) -> bool {
+    deadline > 0 && now >= deadline
+}

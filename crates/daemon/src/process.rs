@@ -1,0 +1,172 @@
+//! What all threads of a serving daemon share.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use wsgi_core::control::DaemonSettings;
+use wsgi_core::life::Reason;
+use wsgi_runtime_api::runtime::Runtime;
+use wsgi_sys::clock;
+
+use crate::dispatch::Dispatch;
+use crate::life::Life;
+
+/// A serving daemon.
+pub(crate) struct Process {
+    pub(crate) settings: DaemonSettings,
+    pub(crate) runtime: Runtime,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) life: Life,
+    pub(crate) desks: Vec<Desk>,
+    /// Requests finished, for `maximum-requests`.
+    finished: AtomicU64,
+    /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
+    pub(crate) first_request: AtomicU64,
+    /// Whether an application has ever run (DMN-450).
+    application_ran: std::sync::atomic::AtomicBool,
+}
+
+/// What the clock sees of a request thread. A cache line of its own, because its thread writes it for each request.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct Desk {
+    /// When its request began, in monotonic microseconds; 0 while it has none.
+    busy_since: AtomicU64,
+    /// 1 while it waits for an event.
+    waiting: AtomicU32,
+}
+
+impl Desk {
+    pub(crate) fn begin(&self) {
+        // SeqCst orders this before the look at the phase that follows it, against the opposite order in the main thread.
+        self.busy_since
+            .store(clock::monotonic_micros(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn end(&self) {
+        self.busy_since.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn busy_since(&self) -> u64 {
+        self.busy_since.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_waiting(&self, waiting: bool) {
+        self.waiting.store(u32::from(waiting), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 1
+    }
+}
+
+/// Last activity in monotonic microseconds; 0 before the first (DMN-445). Process-wide, because the runtime reports it
+/// without a context.
+static ACTIVITY: AtomicU64 = AtomicU64::new(0);
+
+/// Input was read or output written, or a request began.
+pub(crate) fn note_activity() {
+    ACTIVITY.store(clock::monotonic_micros(), Ordering::Relaxed);
+}
+
+/// When the last activity was, in monotonic microseconds; 0 if there was none yet.
+pub(crate) fn last_activity() -> u64 {
+    ACTIVITY.load(Ordering::Relaxed)
+}
+
+impl Process {
+    pub(crate) fn new(
+        settings: DaemonSettings,
+        runtime: Runtime,
+        dispatch: Dispatch,
+        life: Life,
+        application_ran: bool,
+    ) -> Process {
+        let desks = (0..settings.threads).map(|_| Desk::default()).collect();
+        Process {
+            settings,
+            runtime,
+            dispatch,
+            life,
+            desks,
+            finished: AtomicU64::new(0),
+            first_request: AtomicU64::new(0),
+            application_ran: application_ran.into(),
+        }
+    }
+
+    /// Counts a finished request, and asks for a replacement at `maximum-requests` (DMN-460).
+    pub(crate) fn after_request(&self) {
+        self.dispatch.count_request();
+        let limit = self.settings.limits.maximum_requests;
+        if limit == 0 {
+            return;
+        }
+        let finished = self.finished.fetch_add(1, Ordering::Relaxed) + 1;
+        if limit == 1 && self.settings.threads == 1 {
+            // wsgi.run_once promises that no second request comes.
+            let graceful = self.graceful_limit(Reason::MaximumRequests);
+            self.life
+                .drain(Reason::MaximumRequests, &self.dispatch, graceful, true);
+        } else if finished >= limit {
+            self.life.ask_replacement(Reason::MaximumRequests);
+        }
+    }
+
+    /// Seconds that running requests get when the process drains for `reason`; None is no limit (DMN-471 to 473).
+    pub(crate) fn graceful_limit(&self, reason: Reason) -> Option<u64> {
+        let limits = &self.settings.limits;
+        let seconds = match reason {
+            Reason::EvictionSignal if limits.eviction_timeout > 0 => limits.eviction_timeout,
+            _ => limits.graceful_timeout,
+        };
+        let waits_for_idle = matches!(
+            reason,
+            Reason::GracefulSignal
+                | Reason::EvictionSignal
+                | Reason::RestartInterval
+                | Reason::CpuTimeLimit
+        );
+        if seconds == 0 && waits_for_idle {
+            None
+        } else {
+            Some(seconds)
+        }
+    }
+
+    /// An application read or sent something, so that its script was loaded.
+    pub(crate) fn note_application(&self) {
+        if !self.has_run() {
+            self.application_ran.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any application has ever run here.
+    pub(crate) fn has_run(&self) -> bool {
+        self.application_ran.load(Ordering::Relaxed)
+    }
+
+    /// Longest age of a request that still counts as active, in microseconds (DMN-413); None for any age.
+    fn active_age(&self) -> Option<u64> {
+        let limits = &self.settings.limits;
+        let seconds = limits
+            .request_timeout
+            .saturating_add(limits.interrupt_timeout);
+        (seconds > 0).then(|| seconds.saturating_mul(1_000_000))
+    }
+
+    /// Whether a request runs that is worth waiting for (DMN-413).
+    pub(crate) fn is_active(&self) -> bool {
+        let now = clock::monotonic_micros();
+        let oldest = self.active_age();
+        self.desks.iter().any(|desk| match desk.busy_since() {
+            0 => false,
+            since => oldest.is_none_or(|oldest| now.saturating_sub(since) <= oldest),
+        })
+    }
+
+    /// Number of threads that really wait for work.
+    pub(crate) fn waiting_threads(&self) -> u32 {
+        let waiting = self.desks.iter().filter(|desk| desk.is_waiting()).count();
+        u32::try_from(waiting).expect("a process has fewer than 65536 threads")
+    }
+}

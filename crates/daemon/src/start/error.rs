@@ -1,0 +1,161 @@
+//! Why a daemon cannot start, in words that a person can act on.
+
+use std::io;
+use std::path::PathBuf;
+
+use wsgi_runtime_api::runtime::RuntimeError;
+use wsgi_sys::board::BoardError;
+use wsgi_sys::identity::IdentityError;
+use wsgi_sys::trust::TrustError;
+
+use crate::log::Level;
+
+/// The step of start-up that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// WSGI0003.
+    #[error("cannot change the root directory to '{path}' (chroot option) as {user}: {source}")]
+    Chroot {
+        /// The option.
+        path: String,
+        /// Who tried.
+        user: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// WSGI0004 to 0007.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// WSGI0009.
+    #[error(
+        "cannot change to the working directory '{path}' (home option) as {user}: {source}{hint}"
+    )]
+    Home {
+        /// The option.
+        path: String,
+        /// Who tried.
+        user: String,
+        /// The system's error.
+        source: io::Error,
+        /// What refuses, starting with a separator; empty if that is not known.
+        hint: String,
+    },
+    /// WSGI0010.
+    #[error(
+        "cannot change to the home directory '{}' of {user}: {source}{hint}; create it, or name another one with the home option",
+        path.display()
+    )]
+    UserHome {
+        /// From the user database.
+        path: PathBuf,
+        /// Who tried.
+        user: String,
+        /// The system's error.
+        source: io::Error,
+        /// What refuses.
+        hint: String,
+    },
+    /// WSGI0011.
+    #[error(
+        "uid {0} has no entry in the user database, so that there is no home directory; name one with the home option"
+    )]
+    NoUserEntry(u32),
+    /// WSGI0027.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+    /// WSGI0022.
+    #[error(
+        "cannot create request thread {ordinal}: {source}; see the limits of the user, and stack-size"
+    )]
+    Thread {
+        /// From 1; 0 for the control thread of a service.
+        ordinal: u32,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A board that is none.
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    /// Settings that do not fit the board.
+    #[error("slot {slot} is not on the board, which has {slots}")]
+    Slot {
+        /// Given slot.
+        slot: u32,
+        /// Slots of the board.
+        slots: u32,
+    },
+    /// The epoll set or its wake-up.
+    #[error("cannot wait for requests: {0}")]
+    Dispatch(io::Error),
+    /// The runtime is not one that root may load.
+    #[error("Python runtime: {0}")]
+    Trust(#[from] TrustError),
+    /// WSGI0028: the runtime or Python itself.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl StartError {
+    /// Number of the stable code.
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            StartError::Chroot { .. } => 3,
+            StartError::Identity(error) => error.code(),
+            StartError::Home { .. } => 9,
+            StartError::UserHome { .. } => 10,
+            StartError::NoUserEntry(_) => 11,
+            StartError::Signals(_) => 27,
+            StartError::Thread { .. } => 22,
+            StartError::Board(_) | StartError::Slot { .. } | StartError::Dispatch(_) => 5205,
+            StartError::Trust(_) => 5206,
+            StartError::Runtime(_) => 28,
+        }
+    }
+
+    /// httpd's level of the record.
+    pub(crate) fn level(&self) -> Level {
+        match self {
+            StartError::Runtime(_) => Level::Critical,
+            _ => Level::Alert,
+        }
+    }
+
+    /// Code of the record that sums up, which log consumers know (DMN-118).
+    pub(crate) fn summary_code(&self) -> Option<u16> {
+        match self.code() {
+            7 => Some(8),
+            3..=6 | 9..=11 => Some(25),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DMN-118: each step has its code, and the summary that 6.1 logs behind it.
+    #[test]
+    fn codes_are_those_of_the_specification() {
+        let source = || io::Error::from_raw_os_error(libc::EACCES);
+        let home = StartError::Home {
+            path: "/srv/app".into(),
+            user: "user 'x' (uid 7)".into(),
+            source: source(),
+            hint: String::new(),
+        };
+        assert_eq!((home.code(), home.summary_code()), (9, Some(25)));
+        assert!(home.to_string().contains("/srv/app") && home.to_string().contains("uid 7"));
+        let uid = StartError::Identity(IdentityError::SetUid {
+            uid: 7,
+            source: source(),
+        });
+        assert_eq!((uid.code(), uid.summary_code()), (7, Some(8)));
+        assert_eq!(StartError::NoUserEntry(7).code(), 11);
+        let thread = StartError::Thread {
+            ordinal: 3,
+            source: source(),
+        };
+        assert_eq!((thread.code(), thread.summary_code()), (22, None));
+    }
+}

@@ -1,0 +1,194 @@
+//! Start-up of a daemon as an ordered list of steps (DMN-110 to 130), each with its own error. Privileges go before
+//! anything of the application is looked at; Python starts when the process is what it is going to be.
+
+mod error;
+mod surroundings;
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wsgi_core::control::{
+    BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, LISTENER_DESCRIPTOR, Preload,
+};
+use wsgi_runtime_api::runtime::Runtime;
+use wsgi_sys::board::Board;
+use wsgi_sys::control::ControlSocket;
+use wsgi_sys::descriptors::{close_from, take_inherited};
+use wsgi_sys::process::SoleThread;
+use wsgi_sys::signals::SignalPipe;
+use wsgi_sys::trust::trusted_file;
+use wsgi_sys::{passwd, process as own};
+
+pub(crate) use error::StartError;
+
+use crate::dispatch::{Dispatch, DispatchOptions};
+use crate::life::Life;
+use crate::log::{self, DaemonHost, Level};
+use crate::process::Process;
+
+/// The descriptors that the supervisor hands over.
+pub(crate) struct Inherited {
+    pub(crate) control: ControlSocket,
+    pub(crate) listener: OwnedFd,
+    pub(crate) board: OwnedFd,
+}
+
+impl Inherited {
+    /// Takes them, and closes everything above.
+    pub(crate) fn take() -> Result<Inherited, String> {
+        let take = |number, what| {
+            take_inherited(number).map_err(|error| format!("descriptor {number} ({what}): {error}"))
+        };
+        let control = take(CONTROL_DESCRIPTOR, "control channel")?;
+        let listener = take(LISTENER_DESCRIPTOR, "listener")?;
+        let board = take(BOARD_DESCRIPTOR, "board")?;
+        close_from(BOARD_DESCRIPTOR + 1).map_err(|error| format!("closing the rest: {error}"))?;
+        let control = ControlSocket::from_descriptor(control)
+            .map_err(|error| format!("descriptor {CONTROL_DESCRIPTOR}: {error}"))?;
+        Ok(Inherited {
+            control,
+            listener,
+            board,
+        })
+    }
+}
+
+/// A daemon that is ready to open for requests.
+pub(crate) struct Started {
+    pub(crate) process: Arc<Process>,
+    pub(crate) control: Arc<ControlSocket>,
+    pub(crate) signals: SignalPipe,
+}
+
+/// Signals that the process handles; in service mode SIGTERM is Python's.
+const SIGNALS: [i32; 6] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGUSR1,
+    libc::SIGXCPU,
+    libc::SIGHUP,
+    libc::SIGUSR2,
+];
+
+/// Carries the steps out.
+pub(crate) fn run(
+    mut settings: DaemonSettings,
+    listener: OwnedFd,
+    board: OwnedFd,
+    control: &Arc<ControlSocket>,
+    sole: Option<SoleThread>,
+) -> Result<Started, StartError> {
+    announce(&settings);
+    let board = Board::map(std::os::fd::AsFd::as_fd(&board))?;
+    if settings.slot >= board.slots() {
+        return Err(StartError::Slot {
+            slot: settings.slot,
+            slots: board.slots(),
+        });
+    }
+    surroundings::set_priority(settings.identity.cpu_priority);
+    // Inside a chroot there need not be a runtime: it is loaded before, as Apache loads its modules.
+    let early = match settings.identity.chroot {
+        Some(_) => Some(open_runtime(&settings)?),
+        None => None,
+    };
+    surroundings::become_user(&settings.identity)?;
+    let signals = install_signals(settings.threads == 0)?;
+    surroundings::set_limits(&settings.limits);
+    // The last use of this proof: from here on there may be other threads.
+    surroundings::set_language(&settings.identity, sole);
+    add_user_variables(&mut settings);
+    let runtime = match early {
+        Some(runtime) => runtime,
+        None => open_runtime(&settings)?,
+    };
+    runtime.start::<DaemonHost>(&settings.python)?;
+    let is_service = settings.threads == 0;
+    let loaded = !is_service && load_scripts(&runtime, &settings.preload);
+
+    let options = DispatchOptions {
+        slot: settings.slot,
+        instance: settings.instance,
+        threads: settings.threads,
+        allowed_peers: settings.allowed_peers.clone(),
+        timeout: Some(settings.limits.socket_timeout)
+            .filter(|s| *s > 0)
+            .map(Duration::from_secs),
+    };
+    let dispatch = Dispatch::new(listener, board, options).map_err(StartError::Dispatch)?;
+    let life = Life::new().map_err(StartError::Dispatch)?;
+    let process = Arc::new(Process::new(settings, runtime, dispatch, life, loaded));
+    Ok(Started {
+        process,
+        control: Arc::clone(control),
+        signals,
+    })
+}
+
+/// DMN-110.
+fn announce(settings: &DaemonSettings) {
+    let DaemonSettings {
+        group,
+        threads,
+        identity,
+        ..
+    } = settings;
+    let ids = if identity.change {
+        format!(" uid={} gid={}", identity.uid, identity.gid)
+    } else {
+        String::new()
+    };
+    log::record(
+        Level::Info,
+        format!("starting process of group '{group}'{ids} threads={threads}"),
+    );
+}
+
+/// As root the file must be one that nobody else can write (design.md section 2).
+fn open_runtime(settings: &DaemonSettings) -> Result<Runtime, StartError> {
+    let path = Path::new(&settings.runtime);
+    trusted_file(path)?;
+    Ok(Runtime::open(path)?)
+}
+
+/// DMN-123, DMN-500 to 507.
+fn install_signals(is_service: bool) -> Result<SignalPipe, StartError> {
+    let handled = if is_service { &[][..] } else { &SIGNALS[..] };
+    SignalPipe::install(handled).map_err(StartError::Signals)
+}
+
+/// API-030: for programs that the application starts.
+fn add_user_variables(settings: &mut DaemonSettings) {
+    let Ok(Some(user)) = passwd::user_by_id(own::effective_uid()) else {
+        return;
+    };
+    let home = user.home.to_string_lossy().into_owned();
+    let mut wanted = vec![("HOME", home, true)];
+    for name in ["USER", "USERNAME", "LOGNAME"] {
+        wanted.push((name, user.name.clone(), false));
+    }
+    let environment = &mut settings.python.environment;
+    for (name, value, always) in wanted {
+        if !environment.iter().any(|(given, _, _)| given == name) {
+            environment.push((name.to_owned(), value, always));
+        }
+    }
+}
+
+/// Loads import scripts in order (API-049); failures were logged and the next one follows. True if any was loaded.
+pub(crate) fn load_scripts(runtime: &Runtime, scripts: &[Preload]) -> bool {
+    let mut any = false;
+    for Preload {
+        script,
+        application_group,
+    } in scripts
+    {
+        match runtime.load(script.as_bytes(), application_group.as_bytes()) {
+            Ok(loaded) => any |= loaded,
+            Err(error) => log::record(Level::Info, format!("script '{script}': {error}")),
+        }
+    }
+    any
+}

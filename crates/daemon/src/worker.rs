@@ -1,0 +1,95 @@
+//! Request threads: wait on the shared epoll set, serve what they woke for, arm it again.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use wsgi_core::life::Reason;
+
+use crate::conversation::{After, Speaker};
+use crate::dispatch::Event;
+use crate::log::{self, Level};
+use crate::process::Process;
+
+/// Stack of a thread where the system's limit is unlimited, bytes: what the C library gives then on most systems.
+const UNLIMITED_STACK: u64 = 8 << 20;
+
+/// Stack size of threads that run Python: `stack-size`, or the system's as the C library would choose it.
+pub(crate) fn stack_size(configured: Option<u64>) -> usize {
+    let size = configured
+        .or_else(wsgi_sys::process::default_stack_size)
+        .unwrap_or(UNLIMITED_STACK);
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// Starts request thread `ordinal` (from 1, DMN-402).
+pub(crate) fn start(process: &Arc<Process>, ordinal: u32) -> io::Result<JoinHandle<()>> {
+    let process = Arc::clone(process);
+    Builder::new()
+        .name(format!("wsgi-request-{ordinal}"))
+        .stack_size(stack_size(process.settings.stack_size))
+        .spawn(move || work(&process, ordinal))
+}
+
+fn work(process: &Process, ordinal: u32) {
+    let desk = &process.desks[ordinal as usize - 1];
+    let mut speaker = Speaker::new(process, desk, ordinal);
+    loop {
+        desk.set_waiting(true);
+        let event = process.dispatch.wait();
+        desk.set_waiting(false);
+        // A panic is a mistake of ours that must cost one connection, not the thread. The child sees an answer without
+        // End.
+        let served = catch_unwind(AssertUnwindSafe(|| serve(process, &mut speaker, event)));
+        match served {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => {
+                let text = "a request thread has panicked; its connection was closed";
+                log::coded(5203, Level::Critical, text);
+                speaker = Speaker::new(process, desk, ordinal);
+            }
+        }
+    }
+    process.runtime.leave_thread();
+}
+
+/// False at the end of the process.
+fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event) -> bool {
+    let (connection, claim) = match event {
+        Event::Stop => return false,
+        Event::Broken => {
+            process.life.stop(Reason::ShutdownSignal, &process.dispatch);
+            return false;
+        }
+        Event::Nothing => return true,
+        Event::Connection(connection) => (connection, None),
+        Event::Listener => match process.dispatch.accept() {
+            Some((connection, claim)) => (connection, Some(claim)),
+            None => return true,
+        },
+    };
+    let guard = CloseOnPanic {
+        process,
+        connection: &connection,
+    };
+    let after = speaker.serve(&connection, claim);
+    std::mem::forget(guard);
+    if after == After::Close || !process.dispatch.keep(&connection) {
+        process.dispatch.close(&connection);
+    }
+    true
+}
+
+/// Closes the connection when a panic unwinds past it.
+struct CloseOnPanic<'a> {
+    process: &'a Process,
+    connection: &'a Arc<crate::connection::Connection>,
+}
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        self.process.dispatch.close(self.connection);
+    }
+}

@@ -1,0 +1,442 @@
+//! What a host implements for a runtime, and the C functions that call it: [`Transport`] for a request, [`Host`] for the
+//! process.
+//!
+//! Promises: pointers of the runtime are checked once, here, and become slices for the time of the call; no panic goes
+//! back through a C function, it becomes the failure value of that function.
+
+use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::body::BodyBuffer;
+use crate::{
+    ABI_VERSION, Bytes, CLIENT_GONE, HostTable, Pair, READ_ABORTED, READ_FAILED, SEND_FAILED, SENT,
+    TransportTable,
+};
+
+/// The connection to the client is gone, or has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The client (or the child) is gone; not an error of the application (REQ-490).
+    Gone,
+    /// Anything else; `Transport::last_error` says what.
+    Failed,
+}
+
+/// The request body cannot be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The connection was terminated before the end of the body.
+    Aborted,
+    /// Anything else; `Transport::last_error` says what.
+    Failed,
+}
+
+/// What the host does for one request. Called from the thread that called `Runtime::handle`, without the GIL. The
+/// methods are those of [`TransportTable`], where their contract is written down.
+pub trait Transport {
+    /// Fills some of `buffer`, blocking until at least one byte is there; nothing filled is the end of the body. An empty
+    /// buffer asks a waiting client for its body.
+    ///
+    /// # Errors
+    /// The body is cut off.
+    fn read_body(&mut self, buffer: &mut BodyBuffer<'_>) -> Result<(), ReadError>;
+
+    /// Takes status line and headers, once, before any data.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn send_head(
+        &mut self,
+        status: &[u8],
+        headers: Headers<'_>,
+        content_length: Option<u64>,
+    ) -> Result<(), SendError>;
+
+    /// Sends blocks of the body, in order; `flags` are `SEND_*`.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn send_data(&mut self, blocks: Blocks<'_>, flags: u32) -> Result<(), SendError>;
+
+    /// Sends a span of a regular file; `flags` are `SEND_*`.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn send_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: u64,
+        flags: u32,
+    ) -> Result<(), SendError>;
+
+    /// One record for the request's error log; `level` is httpd's (0 to 15), `flags` are `LOG_*`.
+    fn log(&mut self, level: u8, flags: u32, text: &[u8]);
+
+    /// Text of the last failure of a read or send; None if there was none.
+    fn last_error(&self) -> Option<&[u8]>;
+}
+
+/// What the process does for its runtime. Any thread, with or without the GIL; must not block for long.
+pub trait Host: 'static {
+    /// One record for the process's error log.
+    fn log(level: u8, text: &[u8]);
+    /// Whether records of this level are written at all.
+    fn log_enabled(level: u8) -> bool;
+    /// Input was read or output written for a request that counts as activity.
+    fn activity();
+}
+
+/// Response headers during `send_head`.
+#[derive(Clone, Copy)]
+pub struct Headers<'a> {
+    pairs: &'a [Pair],
+}
+
+impl<'a> Headers<'a> {
+    /// Number of headers.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.pairs
+            .iter()
+            .map(|pair| (get(pair.name), get(pair.value)))
+    }
+}
+
+/// Blocks of data during `send_data`.
+#[derive(Clone, Copy)]
+pub struct Blocks<'a> {
+    blocks: &'a [Bytes],
+}
+
+impl<'a> Blocks<'a> {
+    /// Number of blocks.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Sum of the lengths, bytes.
+    pub fn total(&self) -> usize {
+        self.blocks.iter().map(|block| block.len).sum()
+    }
+
+    /// The blocks in order.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.blocks.iter().map(|block| get(*block))
+    }
+}
+
+fn get<'a>(bytes: Bytes) -> &'a [u8] {
+    // SAFETY: only called by `Headers` and `Blocks`, whose lifetime is that of the runtime's call; the runtime
+    // guarantees its bytes for that time.
+    unsafe { bytes.get() }.unwrap_or_default()
+}
+
+/// Runs a callback's body; a panic becomes `on_panic`. The panic's text was printed to stderr by the panic hook.
+fn guard<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(on_panic)
+}
+
+/// The C functions of a host's process table.
+pub(crate) struct Adapter<H>(PhantomData<H>);
+
+impl<H: Host> Adapter<H> {
+    pub(crate) const TABLE: &'static HostTable = &HostTable {
+        abi_version: ABI_VERSION,
+        log: Self::log,
+        log_enabled: Self::log_enabled,
+        activity: Self::activity,
+    };
+
+    unsafe extern "C" fn log(level: c_int, text: Bytes) {
+        guard((), || {
+            // SAFETY: the runtime lends the text for the call.
+            let text = unsafe { text.get() }.unwrap_or_default();
+            H::log(httpd_level(level), text);
+        });
+    }
+
+    unsafe extern "C" fn log_enabled(level: c_int) -> c_int {
+        guard(1, || c_int::from(H::log_enabled(httpd_level(level))))
+    }
+
+    unsafe extern "C" fn activity() {
+        guard((), H::activity);
+    }
+}
+
+fn httpd_level(level: c_int) -> u8 {
+    u8::try_from(level.clamp(0, 15)).expect("clamped")
+}
+
+/// The C functions of a request's transport.
+pub(crate) struct Calls<T>(PhantomData<T>);
+
+impl<T: Transport> Calls<T> {
+    pub(crate) const TABLE: &'static TransportTable = &TransportTable {
+        read_body: Self::read_body,
+        send_head: Self::send_head,
+        send_data: Self::send_data,
+        send_file: Self::send_file,
+        log: Self::log,
+        last_error: Self::last_error,
+    };
+
+    /// The transport behind `context`.
+    ///
+    /// # Safety
+    /// `context` is what `Runtime::handle` passed for this `T`, during that call, and no other borrow of it is in use.
+    unsafe fn transport<'t>(context: *mut c_void) -> &'t mut T {
+        // SAFETY: as above.
+        unsafe { &mut *context.cast::<T>() }
+    }
+
+    unsafe extern "C" fn read_body(context: *mut c_void, buffer: *mut u8, len: usize) -> isize {
+        guard(READ_FAILED, || {
+            // SAFETY: the runtime passes the context on, and calls from one thread, one call at a time.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: the runtime lends the buffer for the call; it may never have been written.
+            let mut buffer = unsafe { BodyBuffer::from_raw(buffer, len) };
+            match transport.read_body(&mut buffer) {
+                Ok(()) => isize::try_from(buffer.filled()).expect("no buffer is larger"),
+                Err(ReadError::Aborted) => READ_ABORTED,
+                Err(ReadError::Failed) => READ_FAILED,
+            }
+        })
+    }
+
+    unsafe extern "C" fn send_head(
+        context: *mut c_void,
+        status: Bytes,
+        headers: *const Pair,
+        headers_len: usize,
+        content_length: i64,
+    ) -> c_int {
+        guard(SEND_FAILED, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: the runtime lends the bytes for the call.
+            let status = unsafe { status.get() }.unwrap_or_default();
+            // SAFETY: the runtime lends that many pairs for the call.
+            let pairs = unsafe { slice(headers, headers_len) };
+            let length = u64::try_from(content_length).ok();
+            code(transport.send_head(status, Headers { pairs }, length))
+        })
+    }
+
+    unsafe extern "C" fn send_data(
+        context: *mut c_void,
+        blocks: *const Bytes,
+        blocks_len: usize,
+        flags: u32,
+    ) -> c_int {
+        guard(SEND_FAILED, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: the runtime lends that many blocks for the call.
+            let blocks = unsafe { slice(blocks, blocks_len) };
+            code(transport.send_data(Blocks { blocks }, flags))
+        })
+    }
+
+    unsafe extern "C" fn send_file(
+        context: *mut c_void,
+        descriptor: c_int,
+        offset: i64,
+        len: i64,
+        flags: u32,
+    ) -> c_int {
+        guard(SEND_FAILED, || {
+            let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else {
+                return SEND_FAILED;
+            };
+            if descriptor < 0 {
+                return SEND_FAILED;
+            }
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: not -1, and the runtime keeps the file open during the call.
+            let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+            code(transport.send_file(file, offset, len, flags))
+        })
+    }
+
+    unsafe extern "C" fn log(context: *mut c_void, level: c_int, flags: u32, text: Bytes) {
+        guard((), || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: the runtime lends the text for the call.
+            let text = unsafe { text.get() }.unwrap_or_default();
+            transport.log(httpd_level(level), flags, text);
+        });
+    }
+
+    unsafe extern "C" fn last_error(context: *mut c_void) -> Bytes {
+        guard(Bytes::NONE, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            transport.last_error().map_or(Bytes::NONE, Bytes::of)
+        })
+    }
+}
+
+fn code(result: Result<(), SendError>) -> c_int {
+    match result {
+        Ok(()) => SENT,
+        Err(SendError::Gone) => CLIENT_GONE,
+        Err(SendError::Failed) => SEND_FAILED,
+    }
+}
+
+/// A slice that may be empty with a null pointer, as C has it.
+///
+/// # Safety
+/// If `len` is not 0, `first` points to that many values, valid for `'a`.
+unsafe fn slice<'a, T>(first: *const T, len: usize) -> &'a [T] {
+    if len == 0 || first.is_null() {
+        return &[];
+    }
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(first, len) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::MaybeUninit;
+
+    #[derive(Default)]
+    struct Fake {
+        body: Vec<u8>,
+        sent: Vec<u8>,
+        panics: bool,
+    }
+
+    impl Transport for Fake {
+        fn read_body(&mut self, buffer: &mut BodyBuffer<'_>) -> Result<(), ReadError> {
+            assert!(!self.panics, "a panic on purpose");
+            let taken = buffer.put(&self.body);
+            self.body.drain(..taken);
+            Ok(())
+        }
+
+        fn send_head(
+            &mut self,
+            status: &[u8],
+            headers: Headers<'_>,
+            length: Option<u64>,
+        ) -> Result<(), SendError> {
+            self.sent.extend_from_slice(status);
+            for (name, value) in headers.iter() {
+                self.sent.extend_from_slice(name);
+                self.sent.extend_from_slice(value);
+            }
+            if length.is_none() {
+                Ok(())
+            } else {
+                Err(SendError::Gone)
+            }
+        }
+
+        fn send_data(&mut self, blocks: Blocks<'_>, _flags: u32) -> Result<(), SendError> {
+            blocks
+                .iter()
+                .for_each(|block| self.sent.extend_from_slice(block));
+            Ok(())
+        }
+
+        fn send_file(
+            &mut self,
+            _file: BorrowedFd<'_>,
+            _offset: u64,
+            _len: u64,
+            _flags: u32,
+        ) -> Result<(), SendError> {
+            Err(SendError::Failed)
+        }
+
+        fn log(&mut self, level: u8, _flags: u32, _text: &[u8]) {
+            assert!(level <= 15);
+        }
+
+        fn last_error(&self) -> Option<&[u8]> {
+            Some(b"why")
+        }
+    }
+
+    fn context(fake: &mut Fake) -> *mut c_void {
+        (&raw mut *fake).cast()
+    }
+
+    #[test]
+    fn calls_reach_the_transport_with_checked_arguments() {
+        let mut fake = Fake {
+            body: b"abcdef".to_vec(),
+            ..Fake::default()
+        };
+        let table = Calls::<Fake>::TABLE;
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 4];
+        let read = |fake: &mut Fake, buffer: &mut [MaybeUninit<u8>]| {
+            // SAFETY: context and buffer are valid for the call.
+            unsafe { (table.read_body)(context(fake), buffer.as_mut_ptr().cast(), buffer.len()) }
+        };
+        assert_eq!(read(&mut fake, &mut buffer), 4);
+        assert_eq!(read(&mut fake, &mut []), 0);
+        assert_eq!(read(&mut fake, &mut buffer), 2);
+        assert_eq!(read(&mut fake, &mut buffer), 0);
+
+        let pairs = [Pair {
+            name: Bytes::of(b"N"),
+            value: Bytes::of(b"V"),
+        }];
+        let status = Bytes::of(b"200 OK");
+        // SAFETY: context and pairs are valid for the call.
+        let sent = unsafe { (table.send_head)(context(&mut fake), status, pairs.as_ptr(), 1, -1) };
+        assert_eq!((sent, &fake.sent[..]), (SENT, &b"200 OKNV"[..]));
+        // SAFETY: as above.
+        let sent = unsafe { (table.send_head)(context(&mut fake), status, pairs.as_ptr(), 1, 5) };
+        assert_eq!(sent, CLIENT_GONE);
+        // SAFETY: null with a length of 0 is allowed.
+        let sent = unsafe { (table.send_data)(context(&mut fake), std::ptr::null(), 0, 0) };
+        assert_eq!(sent, SENT);
+        // SAFETY: no descriptor is touched for -1 or a negative span.
+        let sent = unsafe { (table.send_file)(context(&mut fake), -1, 0, 5, 0) };
+        assert_eq!(sent, SEND_FAILED);
+        // SAFETY: context and text are valid for the call.
+        unsafe { (table.log)(context(&mut fake), 99, 0, Bytes::of(b"x")) };
+        // SAFETY: the context is valid for the call.
+        let text = unsafe { (table.last_error)(context(&mut fake)) };
+        // SAFETY: the transport is not changed while its text is used.
+        let text = unsafe { text.get() };
+        assert_eq!(text, Some(&b"why"[..]));
+    }
+
+    #[test]
+    fn a_panic_does_not_cross_the_table() {
+        let mut fake = Fake {
+            panics: true,
+            ..Fake::default()
+        };
+        let mut buffer = [0_u8; 4];
+        // SAFETY: context and buffer are valid for the call.
+        let read =
+            unsafe { (Calls::<Fake>::TABLE.read_body)(context(&mut fake), buffer.as_mut_ptr(), 4) };
+        assert_eq!(read, READ_FAILED);
+    }
+}

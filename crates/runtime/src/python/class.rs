@@ -1,0 +1,510 @@
+//! Python classes of ours: heap types, made per interpreter, whose instances hold a Rust value.
+//!
+//! [`Class`] describes one in safe code; this module makes the type, and the C functions behind its methods. pyo3's
+//! `#[pyclass]` is not used because its types are shared between interpreters.
+//!
+//! A method may be called on a thread that did not come through [`Interpreter::enter`] (one that the application started, or one
+//! that is going away): then it goes through the door of the interpreter first.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PySystemError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::interpreter;
+
+/// A Python class whose instances hold a `Self`. Values are shared between threads, and no lock of theirs may be held
+/// while Python code runs or the GIL is taken.
+pub(crate) trait Class: Sized + Send + Sync + 'static {
+    /// Full name, `mod_wsgi.Input`.
+    const NAME: &'static CStr;
+    /// Docstring.
+    const DOC: &'static CStr;
+    /// At most [`MOST_METHODS`].
+    const METHODS: &'static [Method<Self>] = &[];
+    /// Read-only attributes.
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[];
+    /// Whether Python code can make instances and subclasses, through [`Class::construct`].
+    const IS_PUBLIC: bool = false;
+    /// Whether an instance is its own iterator, through [`Class::next`].
+    const ITERATES: bool = false;
+    /// Whether an instance can be called, through [`Class::call`].
+    const IS_CALLABLE: bool = false;
+    /// Whether attribute access goes to [`Class::attribute`] only.
+    const GUARDS_ATTRIBUTES: bool = false;
+
+    /// The value of a new instance.
+    fn construct(
+        _py: Python<'_>,
+        _arguments: &Bound<'_, PyTuple>,
+        _keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Err(PyTypeError::new_err("cannot create instances of this type"))
+    }
+
+    /// The next item; None at the end.
+    fn next<'py>(_this: &This<'_, 'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(None)
+    }
+
+    /// A call of the instance.
+    fn call<'py>(
+        this: &This<'_, 'py, Self>,
+        _arguments: &Bound<'py, PyTuple>,
+        _keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Ok(this.none())
+    }
+
+    /// An attribute of the instance.
+    fn attribute<'py>(
+        this: &This<'_, 'py, Self>,
+        _name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Ok(this.none())
+    }
+
+    /// The Python object that the value refers to, if its class may be part of a reference cycle. All others must not
+    /// hold Python objects.
+    fn reference(&self) -> Option<&Reference> {
+        None
+    }
+}
+
+/// Most methods of a class.
+pub(crate) const MOST_METHODS: usize = 12;
+
+type MethodBody<C> =
+    for<'a, 'py> fn(&This<'a, 'py, C>, &Arguments<'a, 'py>) -> PyResult<Bound<'py, PyAny>>;
+type AttributeBody<C> = for<'a, 'py> fn(&This<'a, 'py, C>) -> PyResult<Bound<'py, PyAny>>;
+
+/// A method with positional arguments only.
+pub(crate) struct Method<C: 'static> {
+    /// Name.
+    pub(crate) name: &'static CStr,
+    /// Fewest and most arguments.
+    pub(crate) arity: (usize, usize),
+    /// What it does.
+    pub(crate) body: MethodBody<C>,
+}
+
+/// A read-only attribute.
+pub(crate) struct Attribute<C: 'static> {
+    /// Name.
+    pub(crate) name: &'static CStr,
+    /// Its value.
+    pub(crate) body: AttributeBody<C>,
+}
+
+/// An instance during a call of one of its methods.
+pub(crate) struct This<'a, 'py, C> {
+    /// The token of the call.
+    pub(crate) py: Python<'py>,
+    /// The instance.
+    pub(crate) object: &'a Bound<'py, PyAny>,
+    /// Its value.
+    pub(crate) value: &'a C,
+}
+
+impl<'py, C> This<'_, 'py, C> {
+    /// None, as methods return it.
+    pub(crate) fn none(&self) -> Bound<'py, PyAny> {
+        self.py.None().into_bound(self.py)
+    }
+}
+
+/// Positional arguments of a call.
+pub(crate) struct Arguments<'a, 'py> {
+    py: Python<'py>,
+    objects: &'a [*mut ffi::PyObject],
+}
+
+impl<'py> Arguments<'_, 'py> {
+    /// Number of arguments.
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// An argument.
+    pub(crate) fn get(&self, index: usize) -> Option<Bound<'py, PyAny>> {
+        let object = *self.objects.get(index)?;
+        // SAFETY: the caller of the method keeps its arguments alive during the call.
+        Some(unsafe { Bound::from_borrowed_ptr(self.py, object) })
+    }
+
+    /// An argument that the arity says is there.
+    pub(crate) fn required(&self, index: usize) -> Bound<'py, PyAny> {
+        self.get(index).expect("within the arity, which was checked")
+    }
+}
+
+/// A Python object that a value refers to, known to the cycle collector.
+pub(crate) struct Reference(Mutex<Option<Py<PyAny>>>);
+
+impl Reference {
+    /// To `object`.
+    pub(crate) fn new(object: Bound<'_, PyAny>) -> Reference {
+        Reference(Mutex::new(Some(object.unbind())))
+    }
+
+    /// The object, unless it was taken.
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.0.lock().as_ref().map(|object| object.bind(py).clone())
+    }
+
+    /// Takes the object away.
+    pub(crate) fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let taken = self.0.lock().take();
+        taken.map(|object| object.into_bound(py))
+    }
+
+    fn take_raw(&self) -> Option<*mut ffi::PyObject> {
+        let taken = self.0.lock().take();
+        taken.map(Py::into_ptr)
+    }
+
+    fn raw(&self) -> *mut ffi::PyObject {
+        // The collector stops the other threads where they could hold the lock without the GIL; it must not wait for them.
+        let object = self.0.try_lock();
+        object.and_then(|object| object.as_ref().map(Py::as_ptr)).unwrap_or(ptr::null_mut())
+    }
+}
+
+/// Memory of an instance.
+#[repr(C)]
+struct Instance<C> {
+    head: ffi::PyObject,
+    value: C,
+}
+
+/// Makes the type of a class in the interpreter of `py`.
+pub(crate) fn make<C: Class>(py: Python<'_>) -> PyResult<Py<PyType>> {
+    let mut slots = vec![
+        slot(ffi::Py_tp_doc, C::DOC.as_ptr().cast_mut().cast()),
+        slot(ffi::Py_tp_dealloc, dealloc::<C> as *mut c_void),
+        slot(ffi::Py_tp_methods, methods::<C>().cast()),
+        slot(ffi::Py_tp_getset, attributes::<C>().cast()),
+    ];
+    let mut flags = ffi::Py_TPFLAGS_DEFAULT;
+    if C::IS_PUBLIC {
+        flags |= ffi::Py_TPFLAGS_BASETYPE;
+        slots.push(slot(ffi::Py_tp_new, new::<C> as *mut c_void));
+        // The collector needs to see what instances of subclasses refer to.
+        flags |= ffi::Py_TPFLAGS_HAVE_GC;
+        slots.push(slot(ffi::Py_tp_traverse, traverse::<C> as *mut c_void));
+        slots.push(slot(ffi::Py_tp_clear, clear::<C> as *mut c_void));
+    } else {
+        flags |= ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    }
+    if C::ITERATES {
+        slots.push(slot(ffi::Py_tp_iter, ffi::PyObject_SelfIter as *mut c_void));
+        slots.push(slot(ffi::Py_tp_iternext, iternext::<C> as *mut c_void));
+    }
+    if C::IS_CALLABLE {
+        slots.push(slot(ffi::Py_tp_call, call::<C> as *mut c_void));
+    }
+    if C::GUARDS_ATTRIBUTES {
+        slots.push(slot(ffi::Py_tp_getattro, getattro::<C> as *mut c_void));
+    }
+    slots.push(ffi::PyType_Slot::default());
+    let size = c_int::try_from(size_of::<Instance<C>>()).expect("instances are small");
+    #[expect(clippy::cast_possible_truncation, reason = "the flags used are in the low 32 bits")]
+    let flags = flags as std::ffi::c_uint;
+    let mut spec = ffi::PyType_Spec {
+        name: C::NAME.as_ptr(),
+        basicsize: size,
+        itemsize: 0,
+        flags,
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: the spec describes our instances; name and tables are never freed.
+    let made = unsafe { ffi::PyType_FromSpec(&mut spec) };
+    // SAFETY: a new reference, or null with an exception set.
+    let made = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
+    Ok(made.cast_into::<PyType>()?.unbind())
+}
+
+/// A new instance of a class, `class` being the type that [`make`] made for it.
+pub(crate) fn instance<'py, C: Class>(
+    class: &Bound<'py, PyType>,
+    value: C,
+) -> PyResult<Bound<'py, PyAny>> {
+    allocate(class.py(), class.as_type_ptr(), value)
+}
+
+/// The value of an instance, `class` being the type that [`make`] made for it; None for any other object.
+pub(crate) fn value<'a, C: Class>(
+    object: &'a Bound<'_, PyAny>,
+    class: &Bound<'_, PyType>,
+) -> Option<&'a C> {
+    let matches = object.is_instance(class).unwrap_or(false);
+    // An overridden `__class__` could lie to isinstance(), the layout cannot.
+    // SAFETY: both are live objects.
+    let matches =
+        matches && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class.as_type_ptr()) } != 0;
+    // SAFETY: an instance of the class or a subclass begins with our memory.
+    matches.then(|| unsafe { &(*object.as_ptr().cast::<Instance<C>>()).value })
+}
+
+fn allocate<C: Class>(
+    py: Python<'_>,
+    class: *mut ffi::PyTypeObject,
+    value: C,
+) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the class is a live heap type of ours, or a subclass; both inherit the general allocation.
+    let object = unsafe { ffi::PyType_GenericAlloc(class, 0) };
+    if object.is_null() {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: the new object has room for our value, which nobody has seen yet.
+    let place = unsafe { &raw mut (*object.cast::<Instance<C>>()).value };
+    // SAFETY: as above; what is overwritten are zeros.
+    unsafe { place.write(value) };
+    // SAFETY: a new reference.
+    Ok(unsafe { Bound::from_owned_ptr(py, object) })
+}
+
+fn slot(slot: c_int, pfunc: *mut c_void) -> ffi::PyType_Slot {
+    ffi::PyType_Slot { slot, pfunc }
+}
+
+/// The table of methods; never freed, as types refer to it.
+fn methods<C: Class>() -> *mut ffi::PyMethodDef {
+    let functions: [ffi::PyCFunctionFast; MOST_METHODS] = [
+        method::<C, 0>,
+        method::<C, 1>,
+        method::<C, 2>,
+        method::<C, 3>,
+        method::<C, 4>,
+        method::<C, 5>,
+        method::<C, 6>,
+        method::<C, 7>,
+        method::<C, 8>,
+        method::<C, 9>,
+        method::<C, 10>,
+        method::<C, 11>,
+    ];
+    assert!(C::METHODS.len() <= functions.len(), "more methods than MOST_METHODS");
+    let table: Vec<ffi::PyMethodDef> = C::METHODS
+        .iter()
+        .zip(functions)
+        .map(|(method, function)| ffi::PyMethodDef {
+            ml_name: method.name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: function },
+            ml_flags: ffi::METH_FASTCALL,
+            ml_doc: ptr::null(),
+        })
+        .chain([ffi::PyMethodDef::zeroed()])
+        .collect();
+    Box::leak(table.into_boxed_slice()).as_mut_ptr()
+}
+
+/// The table of attributes; never freed, as types refer to it.
+fn attributes<C: Class>() -> *mut ffi::PyGetSetDef {
+    let table: Vec<ffi::PyGetSetDef> = C::ATTRIBUTES
+        .iter()
+        .enumerate()
+        .map(|(index, attribute)| ffi::PyGetSetDef {
+            name: attribute.name.as_ptr(),
+            get: Some(get::<C>),
+            set: None,
+            doc: ptr::null(),
+            // Not a pointer, but which one it is.
+            closure: ptr::without_provenance_mut(index),
+        })
+        .chain([ffi::PyGetSetDef::default()])
+        .collect();
+    Box::leak(table.into_boxed_slice()).as_mut_ptr()
+}
+
+/// Runs what a C function stands for, behind a door. An error is raised in Python, a panic becomes a SystemError.
+fn entered<R>(failed: R, body: impl for<'py> FnOnce(Python<'py>) -> PyResult<R>) -> R {
+    let body = |py: Python<'_>| {
+        let result = catch_unwind(AssertUnwindSafe(|| body(py)));
+        result.unwrap_or_else(|_| Err(PySystemError::new_err("internal error of mod_wsgi")))
+    };
+    // SAFETY: Python calls methods on attached threads only.
+    let py = unsafe { Python::assume_attached() };
+    let result = if interpreter::is_inside() {
+        body(py)
+    } else {
+        match interpreter::current(py) {
+            // The exception crosses the door as a value.
+            Some(interpreter) => interpreter.through_door(body),
+            None => Err(PySystemError::new_err("not an interpreter of mod_wsgi")),
+        }
+    };
+    match result {
+        Ok(value) => value,
+        Err(error) => {
+            error.restore(py);
+            failed
+        }
+    }
+}
+
+/// As [`entered`], for a method of an instance.
+fn on_instance<C: Class, R>(
+    object: *mut ffi::PyObject,
+    failed: R,
+    body: impl for<'a, 'py> FnOnce(&This<'a, 'py, C>) -> PyResult<R>,
+) -> R {
+    entered(failed, |py| {
+        // SAFETY: the caller holds a reference during the call.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: Python checks that methods and slots get instances of their class.
+        let value = unsafe { &(*object.as_ptr().cast::<Instance<C>>()).value };
+        body(&This { py, object: &object, value })
+    })
+}
+
+unsafe extern "C" fn method<C: Class, const INDEX: usize>(
+    object: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
+        let method = C::METHODS.get(INDEX).expect("the table has only these");
+        let count = usize::try_from(count).expect("a count");
+        let (fewest, most) = method.arity;
+        if count < fewest || count > most {
+            let name = method.name.to_string_lossy();
+            let wanted = if fewest == most { format!("{most}") } else { format!("{fewest} to {most}") };
+            let text = format!("{name}() takes {wanted} positional arguments ({count} given)");
+            return Err(PyTypeError::new_err(text));
+        }
+        let objects = if count == 0 {
+            &[][..]
+        } else {
+            // SAFETY: the caller passes that many arguments.
+            unsafe { std::slice::from_raw_parts(arguments.cast_const(), count) }
+        };
+        (method.body)(this, &Arguments { py: this.py, objects }).map(Bound::into_ptr)
+    })
+}
+
+unsafe extern "C" fn get<C: Class>(
+    object: *mut ffi::PyObject,
+    closure: *mut c_void,
+) -> *mut ffi::PyObject {
+    on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
+        let attribute = C::ATTRIBUTES.get(closure.addr()).expect("the table has only these");
+        (attribute.body)(this).map(Bound::into_ptr)
+    })
+}
+
+unsafe extern "C" fn iternext<C: Class>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
+        Ok(C::next(this)?.map_or(ptr::null_mut(), Bound::into_ptr))
+    })
+}
+
+unsafe extern "C" fn call<C: Class>(
+    object: *mut ffi::PyObject,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
+        // SAFETY: the caller passes a tuple.
+        let arguments = unsafe { Bound::from_borrowed_ptr(this.py, arguments) };
+        // SAFETY: and a dict, or null.
+        let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(this.py, keywords) };
+        let keywords = keywords.map(|keywords| keywords.cast_into::<PyDict>()).transpose()?;
+        C::call(this, arguments.cast::<PyTuple>()?, keywords.as_ref()).map(Bound::into_ptr)
+    })
+}
+
+unsafe extern "C" fn getattro<C: Class>(
+    object: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
+        // SAFETY: the caller holds the name during the call.
+        let name = unsafe { Bound::from_borrowed_ptr(this.py, name) };
+        C::attribute(this, &name).map(Bound::into_ptr)
+    })
+}
+
+unsafe extern "C" fn new<C: Class>(
+    class: *mut ffi::PyTypeObject,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    entered(ptr::null_mut(), |py| {
+        // SAFETY: the caller passes a tuple.
+        let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
+        // SAFETY: and a dict, or null.
+        let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) };
+        let keywords = keywords.map(|keywords| keywords.cast_into::<PyDict>()).transpose()?;
+        let value = C::construct(py, arguments.cast::<PyTuple>()?, keywords.as_ref())?;
+        allocate(py, class, value).map(Bound::into_ptr)
+    })
+}
+
+unsafe extern "C" fn dealloc<C: Class>(object: *mut ffi::PyObject) {
+    // SAFETY: a live object has a type.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    if C::IS_PUBLIC {
+        // SAFETY: tracked since its allocation.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    }
+    // SAFETY: the last reference is gone, the memory is still ours.
+    let place = unsafe { &raw mut (*object.cast::<Instance<C>>()).value };
+    // SAFETY: written by `allocate`.
+    release(unsafe { &*place });
+    // A value without Python objects: dropping it needs no door. It may log (a line that was not finished).
+    // SAFETY: nobody uses it afterwards.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { place.drop_in_place() }));
+    drop(dropped);
+    // SAFETY: the slot is set for every type.
+    let free = unsafe { ffi::PyType_GetSlot(class, ffi::Py_tp_free) };
+    if !free.is_null() {
+        // SAFETY: that is the signature of this slot.
+        let free: ffi::freefunc = unsafe { std::mem::transmute(free) };
+        // SAFETY: the counterpart of the allocation.
+        unsafe { free(object.cast()) };
+    }
+    // SAFETY: an instance of a heap type owns a reference to it.
+    unsafe { ffi::Py_DECREF(class.cast()) };
+}
+
+/// Gives up the object that a value refers to, without pyo3, which may not know that this thread is attached.
+fn release<C: Class>(value: &C) {
+    if let Some(object) = value.reference().and_then(Reference::take_raw) {
+        // SAFETY: the reference was the value's own; the thread is attached.
+        unsafe { ffi::Py_DECREF(object) };
+    }
+}
+
+unsafe extern "C" fn traverse<C: Class>(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector passes live instances.
+    let value = unsafe { &(*object.cast::<Instance<C>>()).value };
+    let referred = value.reference().map_or(ptr::null_mut(), Reference::raw);
+    if !referred.is_null() {
+        // SAFETY: a live object that we own a reference to.
+        let result = unsafe { visit(referred, argument) };
+        if result != 0 {
+            return result;
+        }
+    }
+    // SAFETY: a live object has a type.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    // SAFETY: as above.
+    unsafe { visit(class.cast(), argument) }
+}
+
+unsafe extern "C" fn clear<C: Class>(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the collector passes live instances.
+    release(unsafe { &(*object.cast::<Instance<C>>()).value });
+    0
+}
+

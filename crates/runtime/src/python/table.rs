@@ -1,0 +1,69 @@
+//! The runtime's entry, the only symbol that the library exports, and the table behind it.
+
+use pyo3::ffi;
+use wsgi_core::python::PythonSettings;
+use wsgi_runtime_api::engine::{Engine, HostCalls, Request, Transport, table};
+use wsgi_runtime_api::{Outcome, RuntimeTable};
+
+use super::{config, interpreter, shutdown, thread};
+use crate::wsgi::{self, process};
+
+struct Runtime;
+
+static TABLE: RuntimeTable = table::<Runtime>();
+
+/// The table of this runtime. Any time, any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn mod_wsgi_runtime() -> *const RuntimeTable {
+    &raw const TABLE
+}
+
+impl Engine for Runtime {
+    #[expect(clippy::cast_sign_loss, reason = "a version number")]
+    const PYTHON_VERSION: u32 = ffi::PY_VERSION_HEX as u32;
+    const FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);
+
+    fn start(settings: PythonSettings, host: HostCalls) -> bool {
+        process::begin(settings, host) && config::start()
+    }
+
+    fn load(script: &[u8], application_group: &[u8]) -> bool {
+        wsgi::load(script, application_group)
+    }
+
+    fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome {
+        wsgi::handle(request, transport)
+    }
+
+    fn publish_stopping(reason: &str) {
+        wsgi::publish_stopping(reason);
+    }
+
+    fn stop() {
+        shutdown::stop();
+    }
+
+    fn probe() {
+        if let Some(main) = interpreter::main() {
+            // Without a thread state there is nothing to probe with; that it was logged elsewhere is enough.
+            let _ = main.enter(super::Arrival::Errand, |_, _| ());
+        }
+    }
+
+    fn dump_stacks() {
+        wsgi::dump_stacks();
+    }
+
+    fn interrupt(thread_id: u32) -> bool {
+        wsgi::interrupt(thread_id)
+    }
+
+    fn publish_signal(name: &str, number: i32) {
+        wsgi::publish_signal(name, number);
+    }
+
+    fn leave_thread() {
+        wsgi::leave_thread();
+        thread::leave();
+    }
+}

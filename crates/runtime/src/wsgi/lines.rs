@@ -1,0 +1,76 @@
+//! Output of log streams, cut into lines: each one becomes a record of the error log, what has no end yet waits (API-036,
+//! REQ-541). Pure.
+
+/// A stream of text that goes to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// `wsgi.errors`
+    Errors,
+    /// `sys.stdout`
+    Output,
+    /// `sys.stderr`
+    Error,
+}
+
+impl Stream {
+    /// Its name, as Python code sees it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Stream::Errors => "<wsgi.errors>",
+            Stream::Output => "<stdout>",
+            Stream::Error => "<stderr>",
+        }
+    }
+}
+
+/// Lines that were begun, one for each stream.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    begun: [Vec<u8>; 3],
+}
+
+impl Lines {
+    /// Adds text to a stream and returns the lines that it completes, without their ends.
+    pub(crate) fn add(&mut self, stream: Stream, text: &[u8]) -> Vec<Vec<u8>> {
+        let begun = &mut self.begun[stream as usize];
+        let mut complete = Vec::new();
+        let mut rest = text;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let mut line = std::mem::take(begun);
+            line.extend_from_slice(&rest[..end]);
+            complete.push(line);
+            rest = &rest[end + 1..];
+        }
+        begun.extend_from_slice(rest);
+        complete
+    }
+
+    /// Takes the line that was begun.
+    pub(crate) fn flush(&mut self, stream: Stream) -> Option<Vec<u8>> {
+        let begun = std::mem::take(&mut self.begun[stream as usize]);
+        (!begun.is_empty()).then_some(begun)
+    }
+
+    /// Whether any line was begun.
+    pub(crate) fn has_any(&self) -> bool {
+        self.begun.iter().any(|line| !line.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REQ-541, API-036: one record a line, blank ones too; a partial line waits for its end or a flush.
+    #[test]
+    fn lines_are_cut_at_line_feeds_only() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.add(Stream::Errors, b"a\rb"), Vec::<Vec<u8>>::new());
+        assert_eq!(lines.add(Stream::Error, b"x\n"), [b"x".to_vec()]);
+        assert_eq!(lines.add(Stream::Errors, b"c\n\nd"), [b"a\rbc".to_vec(), Vec::new()]);
+        assert!(lines.has_any());
+        assert_eq!(lines.flush(Stream::Errors), Some(b"d".to_vec()));
+        assert_eq!(lines.flush(Stream::Errors), None);
+        assert!(!lines.has_any());
+    }
+}

@@ -1,0 +1,229 @@
+//! Sending an answer through httpd's output filters.
+
+use std::ffi::c_int;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+
+use apache_sys::{apr_bucket, apr_bucket_brigade, apr_status_t};
+
+use super::{Request, body, process};
+
+/// Lowest protocol in which a body can be seen to be incomplete without its length.
+const HTTP_1_1: i32 = 1001;
+
+/// What follows the data of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// More data, later; httpd may wait for it before it sends.
+    More,
+    /// More data, later; what there is goes to the client now.
+    Flush,
+    /// Nothing: the answer is complete.
+    End,
+}
+
+/// A failed write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("sending the response failed: {text}")]
+pub struct WriteError {
+    /// Whether the client is gone, which is no error of ours (REQ-490).
+    pub client_gone: bool,
+    /// Whether the client took nothing for longer than its socket's timeout.
+    pub timed_out: bool,
+    /// APR's text for it.
+    pub text: String,
+}
+
+/// Data on its way to the client. One for each answer; it is emptied by each pass.
+#[derive(Debug)]
+pub struct Brigade<'r> {
+    request: Request<'r>,
+    raw: NonNull<apr_bucket_brigade>,
+    lives: PhantomData<&'r apr_bucket_brigade>,
+}
+
+impl<'r> Brigade<'r> {
+    /// An empty brigade in the request's pool.
+    pub fn new(request: &Request<'r>) -> Brigade<'r> {
+        Brigade {
+            request: *request,
+            raw: create_brigade(request),
+            lives: PhantomData,
+        }
+    }
+
+    /// Appends `len` bytes of a regular file from `offset`. The descriptor is duplicated (the position in the file is shared but
+    /// not used). With `sendfile` the kernel may copy the bytes to the socket, if EnableSendfile is on too.
+    ///
+    /// # Errors
+    /// The descriptor could not be duplicated.
+    pub fn append_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: u64,
+        sendfile: bool,
+    ) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        let sendfile = sendfile && self.request.is_sendfile_enabled();
+        let handle = self.own_file(file, sendfile)?;
+        let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let len = i64::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: a live brigade, and a file that belongs to the pool given with it.
+        let bucket = unsafe {
+            apache_sys::apr_brigade_insert_file(
+                self.raw.as_ptr(),
+                handle,
+                offset,
+                len,
+                self.request.pool().as_ptr(),
+            )
+        };
+        // A mapped file that somebody truncates meanwhile kills the process (SIGBUS), so only where the administrator keeps
+        // EnableMMAP on; insert_file makes one bucket unless the length is beyond what a bucket can count.
+        let mmap = c_int::from(self.request.is_mmap_enabled() && !sendfile);
+        // SAFETY: a file bucket of our brigade.
+        unsafe { apache_sys::apr_bucket_file_enable_mmap(bucket, mmap) };
+        Ok(())
+    }
+
+    /// Makes an APR file with a descriptor of its own, closed with the pool that the file ends up in.
+    ///
+    /// `apr_os_file_put` marks a file as "never closed by APR", and that mark travels when a filter (HTTP/2) moves the file to
+    /// another pool: closing it ourselves with the request's pool would be too early there. So APR opens something itself,
+    /// and the descriptor is put in its place.
+    fn own_file(
+        &self,
+        file: BorrowedFd<'_>,
+        sendfile: bool,
+    ) -> io::Result<*mut apache_sys::apr_file_t> {
+        let mut flags = apache_sys::APR_FOPEN_READ | apache_sys::APR_FOPEN_BINARY;
+        if sendfile {
+            flags |= apache_sys::APR_FOPEN_SENDFILE_ENABLED;
+        }
+        let pool = self.request.pool().as_ptr();
+        let mut handle = ptr::null_mut();
+        // SAFETY: a live pool; `handle` is written on success.
+        let status =
+            unsafe { apache_sys::apr_file_open(&mut handle, c"/".as_ptr(), flags, 0, pool) };
+        if status != 0 {
+            return Err(io::Error::other(process::error_text(status)));
+        }
+        let mut placeholder = -1;
+        // SAFETY: a file that was opened just now.
+        unsafe { apache_sys::apr_os_file_get(&mut placeholder, handle) };
+        // SAFETY: two open descriptors; the second one is known to nobody but `handle`.
+        let done = unsafe { libc::dup3(file.as_raw_fd(), placeholder, libc::O_CLOEXEC) };
+        if done < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(handle)
+    }
+
+    /// Passes what was appended, `blocks` and what follows to the client. The blocks are not used after the call.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing more can be sent.
+    pub fn pass<'d>(
+        &mut self,
+        blocks: impl IntoIterator<Item = &'d [u8]>,
+        after: After,
+    ) -> Result<(), WriteError> {
+        for block in blocks {
+            if block.is_empty() {
+                continue;
+            }
+            // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
+            let bucket = unsafe {
+                apache_sys::apr_bucket_transient_create(
+                    block.as_ptr().cast(),
+                    block.len(),
+                    self.allocator(),
+                )
+            };
+            self.append(bucket);
+        }
+        match after {
+            After::More => {}
+            After::Flush => {
+                // SAFETY: the connection's live allocator.
+                let bucket = unsafe { apache_sys::apr_bucket_flush_create(self.allocator()) };
+                self.append(bucket);
+            }
+            After::End => {
+                // SAFETY: the connection's live allocator.
+                let bucket = unsafe { apache_sys::apr_bucket_eos_create(self.allocator()) };
+                self.append(bucket);
+            }
+        }
+        self.pass_on()
+    }
+
+    /// Ends the answer so that the client notices that it is cut short (REQ-466): no final chunk or too few bytes and a closed
+    /// connection in HTTP/1.1, a reset stream in HTTP/2. An answer of HTTP/1.0 without length ends with the connection, so there
+    /// the connection is reset. Before the head went out the client gets 502 instead. The handler returns OK afterwards.
+    pub fn abort(&mut self) {
+        if self.request.protocol_number() < HTTP_1_1 && self.request.is_answer_begun() {
+            // What was sent so far must have left before the reset; that the client is gone already is as good.
+            let _ = self.pass([], After::Flush);
+            self.request.connection().reset();
+            return;
+        }
+        let allocator = self.allocator();
+        // SAFETY: a live request and its connection's allocator.
+        let error = unsafe { apache_sys::wsgi_shim_abort_bucket(self.request.as_ptr(), allocator) };
+        self.append(error);
+        // SAFETY: the connection's live allocator.
+        let end = unsafe { apache_sys::apr_bucket_eos_create(allocator) };
+        self.append(end);
+        self.request.connection().close_after_answer();
+        // That the client is gone already is as good.
+        let _ = self.pass_on();
+    }
+
+    fn pass_on(&mut self) -> Result<(), WriteError> {
+        let filters = self.request.output_filters();
+        // SAFETY: the request's own filters, in its handler, and our own brigade.
+        let status = unsafe { apache_sys::ap_pass_brigade(filters, self.raw.as_ptr()) };
+        // SAFETY: our own brigade; whatever a filter left in it must not outlive the blocks.
+        unsafe { apache_sys::apr_brigade_cleanup(self.raw.as_ptr().cast()) };
+        self.check(status)
+    }
+
+    fn check(&self, status: apr_status_t) -> Result<(), WriteError> {
+        let aborted = self.request.connection().is_aborted();
+        if status == 0 && !aborted {
+            return Ok(());
+        }
+        Err(WriteError {
+            timed_out: status == apache_sys::APR_TIMEUP,
+            client_gone: aborted || body::is_gone(status),
+            text: process::error_text(if status == 0 {
+                apache_sys::APR_ECONNABORTED
+            } else {
+                status
+            }),
+        })
+    }
+
+    fn allocator(&self) -> *mut apache_sys::apr_bucket_alloc_t {
+        self.request.connection().record().bucket_alloc
+    }
+
+    fn append(&mut self, bucket: *mut apr_bucket) {
+        // SAFETY: a new bucket of the same allocator, in no brigade yet.
+        unsafe { apache_sys::wsgi_shim_brigade_insert_tail(self.raw.as_ptr(), bucket) };
+    }
+}
+
+/// An empty brigade in the request's pool.
+pub(super) fn create_brigade(request: &Request<'_>) -> NonNull<apr_bucket_brigade> {
+    let allocator = request.connection().record().bucket_alloc;
+    // SAFETY: a live pool and its connection's allocator.
+    let brigade = unsafe { apache_sys::apr_brigade_create(request.pool().as_ptr(), allocator) };
+    NonNull::new(brigade).expect("httpd aborts the process rather than return null")
+}

@@ -1,0 +1,131 @@
+//! The request body on its way from the client to a daemon: collected first where it is short, in pieces otherwise. The
+//! buffer holds whole frames, so that a piece is sent as it lies.
+
+use wsgi_core::wire::{FLAG_BROKEN, HEADER_LEN, Header, Kind, encode_plain};
+
+use super::failure::Failure;
+use super::side::Apache;
+
+/// Bodies up to this length are read before the request is sent, and sent with it, bytes.
+pub(super) const SHORT_BODY: usize = 64 << 10;
+
+/// What is known about a request's body before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFacts {
+    /// There is none.
+    None,
+    /// Content-Length.
+    Length(u64),
+    /// Chunked, or changed by an input filter.
+    Unknown,
+}
+
+/// Room for one Body frame and a BodyEnd behind it.
+#[derive(Debug)]
+pub(super) struct BodyBuffer {
+    bytes: Vec<u8>,
+    /// Bytes of the body in it, behind the room for a frame's header.
+    len: usize,
+    /// The end of the body was read.
+    ended: bool,
+}
+
+impl BodyBuffer {
+    pub(super) fn new() -> BodyBuffer {
+        BodyBuffer { bytes: Vec::new(), len: 0, ended: false }
+    }
+
+    /// Forgets the former request.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.ended = false;
+    }
+
+    /// Whether the end of the client's body was read.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Reads the body as far as it is short. Nothing is read of one that is known to be long, or whose client waits for
+    /// `100 Continue`: it is asked for its body when a daemon wants it (DMN-245).
+    ///
+    /// # Errors
+    /// [`Failure::Body`].
+    pub(super) fn collect<A: Apache>(
+        &mut self,
+        apache: &mut A,
+        facts: BodyFacts,
+        expects_continue: bool,
+    ) -> Result<(), Failure> {
+        match facts {
+            BodyFacts::None => {
+                self.ended = true;
+                return Ok(());
+            }
+            BodyFacts::Length(length) if length > SHORT_BODY as u64 => return Ok(()),
+            _ if expects_continue => return Ok(()),
+            BodyFacts::Length(_) | BodyFacts::Unknown => {}
+        }
+        self.make_room();
+        while !self.ended && self.len < SHORT_BODY {
+            let room = &mut self.bytes[HEADER_LEN + self.len..HEADER_LEN + SHORT_BODY];
+            match apache.read_body(room)? {
+                0 => self.ended = true,
+                count => self.len += count,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next piece: waits for some of it, then takes what is there already.
+    ///
+    /// # Errors
+    /// [`Failure::Body`].
+    pub(super) fn read_on<A: Apache>(&mut self, apache: &mut A) -> Result<(), Failure> {
+        self.make_room();
+        self.len = 0;
+        while !self.ended && self.len < SHORT_BODY {
+            let room = &mut self.bytes[HEADER_LEN + self.len..HEADER_LEN + SHORT_BODY];
+            let read = if self.len == 0 {
+                Some(apache.read_body(room)?)
+            } else {
+                apache.read_available_body(room)?
+            };
+            match read {
+                None => break,
+                Some(0) => self.ended = true,
+                Some(count) => self.len += count,
+            }
+        }
+        Ok(())
+    }
+
+    /// The frames of what was read: Body if there are bytes, BodyEnd if it was the end.
+    pub(super) fn frames(&mut self) -> &[u8] {
+        self.make_room();
+        let end = HEADER_LEN + self.len;
+        let body = Header { kind: Kind::Body, flags: 0, len: self.len }.encode();
+        self.bytes[..HEADER_LEN].copy_from_slice(&body);
+        let last = Header { kind: Kind::BodyEnd, flags: 0, len: 0 }.encode();
+        self.bytes[end..end + HEADER_LEN].copy_from_slice(&last);
+        let from = if self.len == 0 { HEADER_LEN } else { 0 };
+        let to = if self.ended { end + HEADER_LEN } else { end };
+        &self.bytes[from..to]
+    }
+
+    fn make_room(&mut self) {
+        // Only when the first body comes: most threads never see one.
+        let wanted = if self.len == 0 && self.ended { 2 * HEADER_LEN } else { SHORT_BODY + 2 * HEADER_LEN };
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+    }
+}
+
+/// The frame that tells a daemon that the client's body broke off.
+pub(super) fn broken_end(reason: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let text = &reason.as_bytes()[..reason.len().min(1000)];
+    encode_plain(&mut frame, Kind::BodyEnd, FLAG_BROKEN, text).expect("a short text is within the limit");
+    frame
+}

@@ -1,0 +1,410 @@
+//! One request over connections to daemons: sending it, sending it again where no daemon has executed anything of it, and
+//! reading its answer.
+//!
+//! When may a request be sent again? Only if nothing of it can have been executed:
+//! - a daemon said so ([`Refusal::Reload`], [`Refusal::Stopping`]);
+//! - the connection was closed before the whole head was sent: a daemon executes whole heads only;
+//! - the connection was *reset* before any byte of an answer came, and all that was sent is at most [`ONE_READ`] bytes. For
+//!   AF_UNIX the kernel reports a reset exactly if the other side closed (or died) with bytes of ours unread. A daemon
+//!   reads with a buffer larger than that, and the kernel keeps so few bytes in one piece, so that it has read either
+//!   everything or nothing; here it was nothing. This is how a daemon that stops closes an idle connection, how a
+//!   backlog goes away with its listener, and how a process is killed before it looked at a request.
+//!
+//! An orderly end without an answer means that a daemon has read the request and died over it: 502 (DMN-301).
+//!
+//! Runs on a worker thread of an Apache child.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use wsgi_core::inbox::Inbox;
+use wsgi_core::wire::{FLAG_AWAITS_CONTINUE, Refusal, WireError};
+use wsgi_sys::clock;
+use wsgi_sys::stream;
+
+use super::body::{self, BodyBuffer, BodyFacts};
+use super::failure::Failure;
+use super::pool::Link;
+use super::side::{Apache, Verdict};
+use super::connect;
+use super::group::GroupClient;
+
+/// Most bytes that a daemon's first read takes whole: below the kernel's size of one piece and the daemon's buffer.
+pub(super) const ONE_READ: usize = 32 << 10;
+/// How often a child looks whether its group is failing while its request waits in the backlog.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How a request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The whole answer was passed on.
+    Done,
+    /// The answer was thrown away, as its verdict said.
+    Discarded,
+    /// The client went away.
+    ClientGone,
+    /// The answer broke off after its head; the client has to notice.
+    CutShort,
+    /// The application failed before its head, which its daemon has logged; the status is for the client.
+    Failed(u16),
+}
+
+/// What of a request is told in each attempt anew.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// Flags of the frame.
+    pub(super) frame_flags: u8,
+    /// Connects so far, this one included.
+    pub(super) connects: u32,
+    /// Reload refusals so far.
+    pub(super) restarts: u32,
+    /// Microseconds since the epoch.
+    pub(super) queue_start: i64,
+}
+
+/// Memory of a thread that is used again for each request.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    pub(super) head: Vec<u8>,
+    pub(super) body: BodyBuffer,
+    pub(super) inbox: Inbox,
+    pub(super) pending: Vec<Range<usize>>,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Buffers {
+        Buffers {
+            head: Vec::with_capacity(8 << 10),
+            body: BodyBuffer::new(),
+            inbox: Inbox::new(),
+            pending: Vec::new(),
+        }
+    }
+}
+
+/// How a conversation ended.
+pub(super) enum Ended {
+    /// No daemon has anything of the request.
+    NotTaken,
+    /// A daemon sent it back.
+    Refused(Refusal),
+    /// It was answered.
+    Answered(Outcome),
+}
+
+/// One request.
+pub(super) struct Exchange<'e, A> {
+    pub(super) group: &'e GroupClient,
+    pub(super) apache: A,
+    pub(super) buffers: &'e mut Buffers,
+    /// Of each operation on the daemon's stream (DMN-216).
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Where a conversation is.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Bytes of head and short body sent.
+    pub(super) sent: usize,
+    /// The whole body, or whatever there is of it, was sent, so that the connection can be used again.
+    pub(super) all_sent: bool,
+    /// The daemon does not read any more; the rest of the body is not sent.
+    pub(super) deaf: bool,
+    /// An earlier attempt was refused.
+    pub(super) again: bool,
+    /// Something came.
+    pub(super) answered: bool,
+    /// `Continue` came.
+    pub(super) continued: bool,
+    /// Parts of a long body were read from the client, so that it cannot be sent again.
+    pub(super) consumed: bool,
+    pub(super) verdict: Option<Verdict>,
+    /// A descriptor whose File frame was not looked at yet.
+    pub(super) descriptor: Option<OwnedFd>,
+    /// A file was appended that was not passed yet.
+    pub(super) file_waits: bool,
+    /// Bytes passed since the last flush.
+    pub(super) unflushed: u64,
+    /// Bytes thrown away.
+    pub(super) discarded: u64,
+}
+
+impl<A: Apache> Exchange<'_, A> {
+    /// Forwards the request. `encode` appends its Request frame.
+    ///
+    /// # Errors
+    /// [`Failure`]: nothing was passed to the client.
+    pub(super) fn run(
+        &mut self,
+        facts: BodyFacts,
+        expects_continue: bool,
+        mut encode: impl FnMut(&mut Vec<u8>, Attempt) -> Result<(), WireError>,
+    ) -> Result<Outcome, Failure> {
+        self.buffers.body.clear();
+        let queue_start = clock::wall_micros();
+        self.buffers.body.collect(&mut self.apache, facts, expects_continue)?;
+        let frame_flags =
+            if self.buffers.body.is_ended() { 0 } else { FLAG_AWAITS_CONTINUE };
+        let most = self.group.limits.processes.saturating_mul(2).saturating_add(1);
+        let (mut connects, mut restarts, mut tries) = (0, 0, 0);
+        loop {
+            let kept = if tries == 0 { self.group.pool.take(&self.group.board) } else { None };
+            let fresh = kept.is_none();
+            let mut link = match kept {
+                Some(link) => {
+                    connects += 1;
+                    self.timed(link)?
+                }
+                None => connect::open(self.group, self.timeout, &mut connects)?,
+            };
+            self.buffers.head.clear();
+            if fresh {
+                self.group.hello.encode(&mut self.buffers.head);
+            }
+            let attempt = Attempt { frame_flags, connects, restarts, queue_start };
+            encode(&mut self.buffers.head, attempt).map_err(Failure::TooLarge)?;
+            self.buffers.inbox.clear();
+            let mut state = State { again: tries > 0, ..State::default() };
+            let why = match self.converse(&mut link, &mut state, fresh)? {
+                Ended::Answered(outcome) => {
+                    if state.all_sent && self.buffers.inbox.is_empty() && is_reusable(outcome) {
+                        self.group.pool.put(link, &self.group.board);
+                    }
+                    return Ok(outcome);
+                }
+                Ended::Refused(Refusal::Queue) => return Err(Failure::Queue),
+                Ended::Refused(Refusal::Reload) => {
+                    restarts += 1;
+                    "its process restarts for a changed script"
+                }
+                Ended::Refused(Refusal::Stopping) => "its process takes no more requests",
+                Ended::NotTaken => "its process had ended",
+            };
+            tries += 1;
+            if tries > most {
+                return Err(Failure::Refused { group: self.group.name.clone(), times: tries });
+            }
+            self.apache.record(
+                6,
+                &format!("The request is sent again to daemon group '{}': {why}.", self.group.name),
+            );
+        }
+    }
+
+    /// A kept connection with this request's timeout; it differs only between servers with different `Timeout`.
+    fn timed(&self, mut link: Link) -> Result<Link, Failure> {
+        if link.timeout != self.timeout {
+            stream::set_timeouts(link.socket.as_fd(), self.timeout).map_err(Failure::Socket)?;
+            link.timeout = self.timeout;
+        }
+        Ok(link)
+    }
+
+    fn converse(
+        &mut self,
+        link: &mut Link,
+        state: &mut State,
+        fresh: bool,
+    ) -> Result<Ended, Failure> {
+        if let Some(ended) = self.send_first(link, state)? {
+            return Ok(ended);
+        }
+        if fresh {
+            self.wait_for_daemon(link)?;
+        }
+        if !self.buffers.body.is_ended() {
+            while !state.continued {
+                if let Some(ended) = self.receive(link, state)? {
+                    return Ok(ended);
+                }
+            }
+            if let Some(ended) = self.send_body(link, state)? {
+                return Ok(ended);
+            }
+        }
+        loop {
+            if let Some(ended) = self.receive(link, state)? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Sends head and short body; takes what comes meanwhile if they do not fit into the stream at once.
+    fn send_first(
+        &mut self,
+        link: &mut Link,
+        state: &mut State,
+    ) -> Result<Option<Ended>, Failure> {
+        loop {
+            let body = if self.buffers.body.is_ended() { self.buffers.body.frames() } else { &[] };
+            let head_len = self.buffers.head.len();
+            let total = head_len + body.len();
+            if state.sent == total {
+                state.all_sent = self.buffers.body.is_ended();
+                return Ok(None);
+            }
+            let head = self.buffers.head.get(state.sent..).unwrap_or_default();
+            let body = &body[state.sent.saturating_sub(head_len)..];
+            let slices = [IoSlice::new(head), IoSlice::new(body)];
+            match stream::send_some(link.socket.as_fd(), &slices, None) {
+                Ok(count) => state.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if let Some(ended) = self.until_writable(link, state)? {
+                        return Ok(Some(ended));
+                    }
+                }
+                // An incomplete head is never executed.
+                Err(error) if state.sent < head_len => {
+                    if is_closed(&error) && !state.answered {
+                        return Ok(Some(Ended::NotTaken));
+                    }
+                    return Err(Failure::Send { source: error, again: state.again });
+                }
+                Err(error) => {
+                    self.deaf(state, &error);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The daemon takes no more of the body: its answer is all that is still of interest (DMN-242).
+    fn deaf(&mut self, state: &mut State, error: &io::Error) {
+        if !state.deaf && !is_closed(error) {
+            let text = format!("WSGI0129: The request body cannot be sent to a daemon: {error}");
+            self.apache.record(3, &text);
+        }
+        state.deaf = true;
+    }
+
+    /// Sends the long body, in pieces as the client sends them. Ends early if the answer does.
+    fn send_body(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
+        state.consumed = true;
+        loop {
+            let mut at = 0;
+            // The first round sends what was collected before.
+            while !state.deaf {
+                let frames = self.buffers.body.frames();
+                if at == frames.len() {
+                    break;
+                }
+                match stream::send_some(link.socket.as_fd(), &[IoSlice::new(&frames[at..])], None) {
+                    Ok(count) => at += count,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        if let Some(ended) = self.until_writable(link, state)? {
+                            return Ok(Some(ended));
+                        }
+                    }
+                    Err(error) => self.deaf(state, &error),
+                }
+            }
+            if let Some(ended) = self.receive_available(link, state)? {
+                return Ok(Some(ended));
+            }
+            if state.deaf {
+                return Ok(None);
+            }
+            if self.buffers.body.is_ended() {
+                state.all_sent = true;
+                return Ok(None);
+            }
+            if let Err(failure) = self.buffers.body.read_on(&mut self.apache) {
+                return self.body_broke(link, state, failure);
+            }
+        }
+    }
+
+    /// The client's body cannot be read: the application is told, and the client gets 408 or 500 (DMN-241).
+    fn body_broke(
+        &mut self,
+        link: &Link,
+        state: &State,
+        failure: Failure,
+    ) -> Result<Option<Ended>, Failure> {
+        let frame = body::broken_end(&failure.to_string());
+        // A stream that is full or closed tells the application as well.
+        let _ = stream::send_some(link.socket.as_fd(), &[IoSlice::new(&frame)], None);
+        if state.verdict.is_none() {
+            return Err(failure);
+        }
+        if let Some(text) = failure.record() {
+            self.apache.record(3, &text);
+        }
+        Ok(Some(Ended::Answered(Outcome::CutShort)))
+    }
+
+    /// Waits until more can be sent, and takes what comes meanwhile, so that two full streams do not wait for each other
+    /// (DMN-244).
+    fn until_writable(
+        &mut self,
+        link: &mut Link,
+        state: &mut State,
+    ) -> Result<Option<Ended>, Failure> {
+        loop {
+            let events = PollFlags::POLLIN | PollFlags::POLLOUT;
+            let mut set = [PollFd::new(link.socket.as_fd(), events)];
+            let found = match poll(&mut set, poll_timeout(self.timeout)) {
+                Ok(0) => return self.broken(state, ErrorKind::WouldBlock.into()).map(Some),
+                Ok(_) => set[0].revents().unwrap_or(PollFlags::POLLERR),
+                Err(Errno::EINTR) => continue,
+                Err(error) => return self.broken(state, error.into()).map(Some),
+            };
+            if found.contains(PollFlags::POLLIN) {
+                if let Some(ended) = self.receive_available(link, state)? {
+                    return Ok(Some(ended));
+                }
+            }
+            if found.intersects(PollFlags::POLLOUT | PollFlags::POLLERR | PollFlags::POLLHUP) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A new connection waits in the backlog until a thread is idle. While no process can be started that would be for
+    /// ever: then it is given up (prompt 503).
+    fn wait_for_daemon(&self, link: &Link) -> Result<(), Failure> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let left = self.timeout.map_or(LOOK, |timeout| timeout.saturating_sub(waited).min(LOOK));
+            if left.is_zero() {
+                // The receive that follows says so.
+                return Ok(());
+            }
+            let mut set = [PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut set, poll_timeout(Some(left))) {
+                Ok(0) => waited += left,
+                Err(Errno::EINTR) => continue,
+                Ok(_) | Err(_) => return Ok(()),
+            }
+            if self.group.board.is_failing() {
+                // A daemon that accepts later sees that nobody waits any more.
+                stream::shutdown(link.socket.as_fd(), stream::Shutdown::Both);
+                return Err(Failure::Failing { group: self.group.name.clone() });
+            }
+        }
+    }
+
+}
+
+/// Whether the other side has closed the stream.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
+/// After a cut answer, or one that the client did not want, the daemon may still be sending.
+fn is_reusable(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Done | Outcome::Discarded | Outcome::Failed(_) => true,
+        Outcome::ClientGone | Outcome::CutShort => false,
+    }
+}
+
+pub(super) fn poll_timeout(timeout: Option<Duration>) -> PollTimeout {
+    timeout.map_or(PollTimeout::NONE, |timeout| {
+        PollTimeout::try_from(timeout.as_millis().max(1)).unwrap_or(PollTimeout::MAX)
+    })
+}

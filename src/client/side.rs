@@ -1,0 +1,50 @@
+//! What an exchange with a daemon needs of Apache: where the body comes from, where the answer goes, what is logged.
+
+use std::os::fd::OwnedFd;
+
+use wsgi_core::wire::{AnswerHead, FileSpan, Log};
+
+use super::failure::Failure;
+
+/// What follows the data that is passed to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// More, later.
+    More,
+    /// More, later; the client gets now what there is.
+    Flush,
+    /// Nothing.
+    End,
+}
+
+/// What is to be done with an answer, decided by its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Its body goes to the client.
+    Deliver,
+    /// Its body is thrown away: httpd answers instead (error document, internal redirect).
+    Discard,
+}
+
+/// The client took no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// The Apache side of a request: where its body comes from and where its answer goes.
+pub(super) trait Apache {
+    /// Reads from the client's body; waits for at least one byte; 0 is the end.
+    fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
+    /// Reads what is there already; None for nothing yet.
+    fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure>;
+    /// Takes the head of the answer.
+    fn head(&mut self, head: &AnswerHead<'_>) -> Result<Verdict, Failure>;
+    /// Passes data to the client.
+    fn pass<'d>(&mut self, blocks: impl Iterator<Item = &'d [u8]>, after: After)
+    -> Result<(), Gone>;
+    /// Appends part of a file; it goes with the next pass.
+    fn file(&mut self, file: OwnedFd, span: FileSpan) -> Result<(), Gone>;
+    /// A record of the daemon for the request.
+    fn log(&mut self, record: &Log<'_>);
+    /// A record of the child for the request, of httpd's level.
+    fn record(&mut self, level: u8, text: &str);
+}

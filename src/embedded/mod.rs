@@ -1,0 +1,112 @@
+//! Embedded mode: Python in the Apache child, behind the runtime's table.
+//!
+//! A child loads one runtime after it was forked (`child_init`), if anything of its configuration may need Python there; the
+//! parent never does. [`run`] then serves requests on the MPM's own threads. A child without Python refuses embedded requests
+//! with 500 and says why in its log (WSGI0210).
+
+mod python;
+mod transport;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use wsgi_core::request::environ::Environ;
+use wsgi_core::wire::RequestHead;
+use wsgi_runtime_api::Outcome;
+use wsgi_runtime_api::runtime::{self, Runtime};
+
+use crate::apache::{Level, Pool, Request, Server, Status, log};
+
+pub use python::{check, python_version};
+
+use transport::Transport;
+
+/// The runtime of this process. A process has one for its whole life (a child is never reconfigured), and the parent none: the
+/// only static of the module that is set after a fork.
+static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+
+/// Ordinals given to threads so far (ENV-60).
+static THREADS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// Ordinal of this thread among those that ran embedded requests, from 1.
+    static THREAD_ID: u32 = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
+}
+
+/// Starts Python in a new child, on its main thread, if its configuration may need it (DIR-071), and loads the scripts that the
+/// configuration names for embedded mode. Failures are logged; the child lives on.
+pub fn child_init(pchild: Pool<'_>, main: &Server<'_>) {
+    let started = python::start(main);
+    let runs = started.is_some();
+    if RUNTIME.set(started).is_err() || !runs {
+        return;
+    }
+    // Before the child's pool goes: no request runs any more then.
+    pchild.before_end_here(stop);
+}
+
+/// At the end of a child: subscribers hear of it, then the interpreters go (API-060, API-061).
+fn stop() {
+    let Some(Some(runtime)) = RUNTIME.get() else { return };
+    for done in [runtime.publish_stopping(""), runtime.stop()] {
+        if let Err(error) = done {
+            log::process(Level::Error, format!("Python was not ended: {error}"));
+        }
+    }
+}
+
+/// Runs a request in this child. `head` is what the engine needs to know besides `environ`; `sendfile` is WSGIEnableSendfile.
+pub fn run(
+    request: &Request<'_>,
+    head: &RequestHead<'_>,
+    environ: &Environ<'_>,
+    sendfile: bool,
+) -> Status {
+    let Some(Some(runtime)) = RUNTIME.get() else {
+        request.log(
+            Level::Error,
+            format!(
+                "[script {}] WSGI0210: this Apache child runs without Python, so it cannot serve an embedded request. Either \
+                 Python could not start (WSGI0001 in the log says why), or WSGIRestrictEmbedded is On and only a .htaccess \
+                 file asks for Python; set WSGIRestrictEmbedded Off or name a daemon group with WSGIProcessGroup.",
+                String::from_utf8_lossy(head.script_filename)
+            ),
+        );
+        return Status::INTERNAL_SERVER_ERROR;
+    };
+    let mut entries = runtime::Environ::new();
+    for (name, value) in environ.iter() {
+        entries.push(name, value);
+    }
+    let view = runtime::Request {
+        environ: entries,
+        application_group: head.application_group,
+        callable_object: head.callable_object,
+        script_filename: head.script_filename,
+        handler_script: head.handler_script,
+        flags: head.flags,
+        thread_id: THREAD_ID.with(|id| *id),
+        server_pid: head.server_pid,
+        request_start: head.request_start,
+        ..runtime::Request::default()
+    };
+    let mut transport = Transport::new(request, head.script_filename, sendfile);
+    let outcome = runtime.handle(&view, &mut transport);
+    finish(&mut transport, outcome)
+}
+
+/// What httpd is told after the engine is done.
+fn finish(transport: &mut Transport<'_>, outcome: Outcome) -> Status {
+    match outcome {
+        Outcome::Complete => transport.complete(),
+        Outcome::CutShort => transport.abort(),
+        // The client is gone; there is nobody to tell.
+        Outcome::Aborted => Status::OK,
+        Outcome::NotFound => Status::NOT_FOUND,
+        Outcome::TimedOut => Status::GATEWAY_TIMEOUT,
+        // Reload is only for daemons: here the script was reloaded in place.
+        Outcome::Failed | Outcome::Unavailable | Outcome::Reload => {
+            transport.body_failure().unwrap_or(Status::INTERNAL_SERVER_ERROR)
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The content handler: from httpd's request to the application, in the child (spec request.md, sections 1 to 8).
+//!
+//! Decisions are those of `wsgi_core::request`; here the facts are gathered, the environ is completed, and the request is handed
+//! to `embedded` or `client`. Runs on the thread that serves the request.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
+
+use wsgi_core::config::{Effective, Global, HandlerScript};
+use wsgi_core::request::environ::Environ;
+use wsgi_core::request::expand::{self, ExpandFacts};
+use wsgi_core::request::head_mapping::presented_method;
+use wsgi_core::request::precheck::{self, BodyFacts, ScriptFacts, Target};
+use wsgi_core::request::routing::{self, GroupFacts, Route, RoutingFacts, ServerFacts};
+use wsgi_core::request::{Refused, proxies};
+use wsgi_core::wire::RequestHead;
+use wsgi_runtime_api::{
+    REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_SCRIPT_RELOADING,
+};
+
+use super::translate::{self, AliasOptions};
+use super::environ;
+use crate::apache::request::PathInfo;
+use crate::apache::{FileKind, Level, Request, Status};
+use crate::{client, config, embedded, supervisor};
+
+/// The handlers that always run WSGI scripts (REQ-001).
+const BUILT_IN: [&[u8]; 2] = [b"wsgi-script", b"application/x-httpd-wsgi"];
+
+/// Callable of a handler script (DIR-020).
+const HANDLER_CALLABLE: &str = "handle_request";
+
+/// `handler` hook.
+pub(super) fn handle(request: &Request<'_>) -> Status {
+    let Some(handler) = request.handler() else { return Status::DECLINED };
+    let effective = config::effective(request);
+    let script = if BUILT_IN.contains(&handler) {
+        None
+    } else {
+        let name = std::str::from_utf8(handler).ok();
+        match name.and_then(|name| effective.handler_script(name)) {
+            Some(script) => Some(script),
+            None => return Status::DECLINED,
+        }
+    };
+    match run(request, &effective, script, handler) {
+        Ok(status) => status,
+        Err(refused) => refuse(request, &refused),
+    }
+}
+
+/// Answers with an error page and says why in the log.
+fn refuse(request: &Request<'_>, refused: &Refused) -> Status {
+    let file = request.filename().unwrap_or(b"");
+    request.log(Level::Error, [b"[script ", file, b"] ", refused.to_string().as_bytes()].concat());
+    if refused.status == 413 {
+        // REQ-033: what the client sends is read and thrown away, so that it reads the answer.
+        let _ = request.discard_body();
+    }
+    Status::http(refused.status)
+}
+
+fn run(
+    request: &Request<'_>,
+    effective: &Effective<'_>,
+    script: Option<&HandlerScript>,
+    handler: &[u8],
+) -> Result<Status, Refused> {
+    let filename = request.filename().unwrap_or(b"");
+    let alias = translate::options(request);
+    precheck::check_script(&ScriptFacts {
+        is_builtin_handler: script.is_none(),
+        forced_by_alias: alias.is_some(),
+        may_execute: request.may_execute(),
+        target: match request.file().kind {
+            FileKind::Missing => Target::Missing,
+            FileKind::Directory => Target::Directory,
+            _ => Target::File,
+        },
+        filename,
+        path_info: request.path_info().unwrap_or(b""),
+        accepts_path_info: request.path_info_rule() != PathInfo::Reject,
+    })?;
+    let headers = request.headers_in();
+    let transfer_encoding = headers.get(c"Transfer-Encoding");
+    let content_length = headers.get(c"Content-Length");
+    precheck::check_body(&BodyFacts {
+        transfer_encoding,
+        content_length,
+        limit: request.body_limit(),
+        chunked_allowed: effective.chunked_request(),
+    })?;
+
+    let choice = Choice::of(request, effective, script, alias);
+    let main = config::main(request);
+    let global = config::global(&main);
+    let route = route(request, effective, global, &choice.process_group)?;
+
+    let pass_authorization = script
+        .and_then(|script| script.pass_authorization)
+        .or_else(|| alias.and_then(|alias| alias.pass_authorization))
+        .unwrap_or_else(|| effective.pass_authorization());
+    let method = presented_method(request.method(), effective.map_head_to_get(), || {
+        request.has_content_filters()
+    });
+    let mut environ = environ::gather(request, pass_authorization, method);
+    let https = finish_environ(request, effective, &mut environ, &choice, script, handler);
+
+    let mut flags = 0;
+    let mut flag = |on: bool, bit: u32| flags |= if on { bit } else { 0 };
+    flag(https, REQUEST_HTTPS);
+    flag(effective.script_reloading(), REQUEST_SCRIPT_RELOADING);
+    flag(effective.ignore_activity(), REQUEST_IGNORE_ACTIVITY);
+    flag(request.is_head(), REQUEST_HEAD);
+    flag(route != Route::Embedded, REQUEST_DAEMON);
+    let head = RequestHead {
+        flags,
+        server_pid: std::process::id(),
+        request_start: request.time(),
+        application_group: choice.application_group.as_bytes(),
+        callable_object: choice.callable_object.as_bytes(),
+        script_filename: filename,
+        handler_script: script.map_or(b"", |script| script.path.as_bytes()),
+        ..RequestHead::empty()
+    };
+    let sendfile = effective.enable_sendfile();
+    match route {
+        Route::Embedded => Ok(embedded::run(request, &head, &environ, sendfile)),
+        Route::Daemon(index) => {
+            let Some(group) = supervisor::client(&main, index) else {
+                return Err(Refused {
+                    status: 503,
+                    code: None,
+                    text: format!(
+                        "the daemon process group '{}' could not be set up when Apache started; its log says why.",
+                        choice.process_group
+                    ),
+                });
+            };
+            let facts = client::Facts {
+                body: announced(transfer_encoding, content_length),
+                error_override: effective.error_override(),
+                sendfile,
+            };
+            Ok(client::forward(request, group, head, || environ.iter(), facts))
+        }
+    }
+}
+
+/// What the headers say about the body; they were checked.
+fn announced(transfer_encoding: Option<&[u8]>, content_length: Option<&[u8]>) -> client::BodyFacts {
+    if transfer_encoding.is_some() {
+        return client::BodyFacts::Unknown;
+    }
+    let length = content_length.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    match length {
+        None | Some(0) => client::BodyFacts::None,
+        Some(length) => client::BodyFacts::Length(length),
+    }
+}
+
+/// Process, interpreter and callable of a request, expanded (MRG-10).
+struct Choice {
+    process_group: String,
+    application_group: String,
+    callable_object: String,
+}
+
+impl Choice {
+    fn of(
+        request: &Request<'_>,
+        effective: &Effective<'_>,
+        script: Option<&HandlerScript>,
+        alias: Option<&AliasOptions>,
+    ) -> Choice {
+        let server = request.server();
+        let server_name = server.hostname().map(String::from_utf8_lossy).unwrap_or(Cow::Borrowed("localhost"));
+        let host = request.hostname().filter(|host| !host.is_empty()).map(String::from_utf8_lossy);
+        let port = match server.port() {
+            0 => request.connection().local_port(),
+            port => port,
+        };
+        let (script_name, _) = environ::split(request);
+        let main = config::main(request);
+        let variable = |name: &str| variable(request, name);
+        let facts = ExpandFacts {
+            server_name: &server_name,
+            port,
+            host: host.as_deref().unwrap_or(&server_name),
+            script_name,
+            case_sensitive: config::global(&main).case_sensitivity.unwrap_or(true),
+            variable: &variable,
+        };
+        let process_group = script
+            .and_then(|script| script.process_group.as_deref())
+            .or_else(|| alias.and_then(|alias| alias.process_group.as_deref()))
+            .or_else(|| effective.process_group());
+        let application_group = script
+            .and_then(|script| script.application_group.as_deref())
+            .or_else(|| alias.and_then(|alias| alias.application_group.as_deref()))
+            .or_else(|| effective.application_group());
+        let callable_object = match (script, alias.and_then(|alias| alias.callable_object.as_deref())) {
+            (Some(_), _) => HANDLER_CALLABLE.to_owned(),
+            // XPN-24: taken as it is written.
+            (None, Some(literal)) => literal.to_owned(),
+            (None, None) => expand::callable_object(effective.callable_object(), &facts).into_owned(),
+        };
+        Choice {
+            process_group: expand::process_group(process_group, &facts).into_owned(),
+            application_group: expand::application_group(application_group, &facts).into_owned(),
+            callable_object,
+        }
+    }
+}
+
+/// XPN-05: notes of the request, its environment, the process's environment.
+fn variable(request: &Request<'_>, name: &str) -> Option<String> {
+    let found = request.notes().get_named(name.as_bytes());
+    let found = found.or_else(|| request.environment().get_named(name.as_bytes()));
+    match found {
+        Some(value) => Some(String::from_utf8_lossy(value).into_owned()),
+        None => std::env::var(name).ok(),
+    }
+}
+
+/// DMN-201 to DMN-204.
+fn route(
+    request: &Request<'_>,
+    effective: &Effective<'_>,
+    global: &Global,
+    process_group: &str,
+) -> Result<Route, Refused> {
+    let server = request.server();
+    let name = server.hostname().and_then(|name| std::str::from_utf8(name).ok());
+    let facts = RoutingFacts {
+        restrict: effective.restrict_process(),
+        restrict_embedded: global.restrict_embedded.unwrap_or(false),
+        // Whether this child has Python is `embedded`'s to say.
+        has_python: true,
+        server: ServerFacts { ordinal: server.ordinal() as usize, name },
+    };
+    let groups = global.daemon_groups.iter().map(|group| GroupFacts {
+        name: &group.name,
+        server: ServerFacts {
+            ordinal: group.server_ordinal as usize,
+            name: group.server_name.as_deref(),
+        },
+    });
+    routing::select(process_group, &facts, groups)
+}
+
+/// The entries `mod_wsgi.*`, the headers of trusted proxies, and whether the scheme is https (REQ-105 to REQ-108, ENV-51 to
+/// ENV-58).
+fn finish_environ<'r>(
+    request: &Request<'r>,
+    effective: &Effective<'_>,
+    environ: &mut Environ<'r>,
+    choice: &Choice,
+    script: Option<&HandlerScript>,
+    handler: &'r [u8],
+) -> bool {
+    for (key, original) in [(&b"mod_wsgi.script_name"[..], &b"SCRIPT_NAME"[..]), (b"mod_wsgi.path_info", b"PATH_INFO")] {
+        let value = environ.get(original).unwrap_or(b"").to_vec();
+        environ.set_owned(key, value);
+    }
+    let headers = effective.trusted_proxy_headers();
+    let mut scheme_kept = false;
+    if !headers.is_empty() {
+        let peer = std::str::from_utf8(request.client_ip()).ok().and_then(|text| text.parse().ok());
+        // Not an address: nobody trusts it.
+        let peer = peer.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let outcome = proxies::apply(environ, headers, effective.trusted_proxies(), peer);
+        scheme_kept = outcome.scheme_kept;
+    }
+    let connection = request.connection();
+    let https = environ.decide_https(connection.is_https(), scheme_kept);
+    environ.remove_consumed();
+
+    environ.set_owned(&b"mod_wsgi.process_group"[..], choice.process_group.as_str());
+    environ.set_owned(&b"mod_wsgi.application_group"[..], choice.application_group.as_str());
+    environ.set_owned(&b"mod_wsgi.callable_object"[..], choice.callable_object.as_str());
+    environ.set(&b"mod_wsgi.request_handler"[..], Some(handler));
+    environ.set_owned(&b"mod_wsgi.handler_script"[..], script.map_or("", |script| script.path.as_str()));
+    environ.set(&b"mod_wsgi.listener_host"[..], Some(connection.local_hostname().unwrap_or(b"")));
+    environ.set_owned(&b"mod_wsgi.listener_port"[..], connection.local_port().to_string());
+    environ.set_owned(&b"mod_wsgi.server_pid"[..], std::process::id().to_string());
+    if let Some(id) = request.log_id() {
+        environ.set(&b"mod_wsgi.request_id"[..], Some(id));
+    }
+    if let Some(id) = connection.log_id() {
+        environ.set(&b"mod_wsgi.connection_id"[..], Some(id));
+    }
+    https
+}

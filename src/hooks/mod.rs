@@ -1,0 +1,183 @@
+//! Where httpd calls in: registration of the hooks and one C function for each, which wraps its arguments and hands over.
+//!
+//! Promises: every function here that C can call goes through [`guard`]; raw pointers of httpd end here. What the hooks do is
+//! decided elsewhere (`translate`, `handler`, `embedded`, `client`, `supervisor`).
+//!
+//! `register` runs each time httpd loads the module: twice at start, once at each restart, in the parent. Hooks of requests run
+//! in children, in the threads that serve requests.
+#![allow(unsafe_code)] // C functions that httpd calls; see the promises above
+
+pub mod environ;
+pub mod handler;
+mod start;
+pub mod translate;
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr;
+
+use apache_sys::{apr_pool_t, request_rec, server_rec};
+
+use crate::apache::{Pool, Server, authorization, guard};
+
+/// Handler name of script files (REQ-001).
+pub const BUILT_IN_HANDLER: &CStr = c"wsgi-script";
+
+/// Modules whose hook has to run before or after ours, ended by null as httpd wants them.
+struct Order<const N: usize>([*const c_char; N]);
+
+// SAFETY: pointers to literals, never written.
+unsafe impl<const N: usize> Sync for Order<N> {}
+
+/// `Alias` and `ScriptAlias` for the same URL win (DIR-010).
+static TRANSLATE_AFTER: Order<2> = Order([c"mod_alias.c".as_ptr(), ptr::null()]);
+/// Our aliases win over user directories and mass virtual hosting (DIR-010).
+static TRANSLATE_BEFORE: Order<3> = Order([
+    c"mod_userdir.c".as_ptr(),
+    c"mod_vhost_alias.c".as_ptr(),
+    ptr::null(),
+]);
+/// REQ-703.
+static ACCESS_AFTER: Order<2> = Order([c"mod_ssl.c".as_ptr(), ptr::null()]);
+/// REQ-703.
+static ACCESS_BEFORE: Order<2> = Order([c"mod_authz_host.c".as_ptr(), ptr::null()]);
+
+/// Registers all hooks and providers.
+pub fn register(pool: Pool<'_>) {
+    let none = ptr::null();
+    let middle = apache_sys::APR_HOOK_MIDDLE;
+    let check: unsafe extern "C" fn(_, _, _, _) -> _ = on_check_config;
+    // SAFETY: registration, which httpd calls us for; function and orders are statics.
+    unsafe { apache_sys::ap_hook_check_config(Some(check), none, none, middle) };
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_post_config(Some(on_post_config), none, none, middle) };
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_child_init(Some(on_child_init), none, none, middle) };
+    // SAFETY: as above.
+    unsafe {
+        apache_sys::ap_hook_translate_name(
+            Some(on_translate_name),
+            TRANSLATE_AFTER.0.as_ptr(),
+            TRANSLATE_BEFORE.0.as_ptr(),
+            middle,
+        );
+    }
+    // Before the fixups of mod_rewrite, whose rules in a directory may still name another handler, and of mod_dir.
+    // SAFETY: as above.
+    unsafe {
+        apache_sys::ap_hook_fixups(
+            Some(on_fixups),
+            none,
+            none,
+            apache_sys::APR_HOOK_REALLY_FIRST,
+        );
+    }
+    // SAFETY: as above.
+    unsafe {
+        apache_sys::ap_hook_check_access(
+            Some(on_check_access),
+            ACCESS_AFTER.0.as_ptr(),
+            ACCESS_BEFORE.0.as_ptr(),
+            middle,
+            apache_sys::AP_AUTH_INTERNAL_PER_CONF,
+        );
+    }
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_handler(Some(on_handler), none, none, middle) };
+    authorization::register(pool);
+}
+
+/// `check_config`: after each reading of the configuration, and with `httpd -t`.
+///
+/// # Safety
+/// Called by httpd with live pools and the main server.
+unsafe extern "C" fn on_check_config(
+    pconf: *mut apr_pool_t,
+    _plog: *mut apr_pool_t,
+    _ptemp: *mut apr_pool_t,
+    main: *mut server_rec,
+) -> c_int {
+    guard::call(
+        "check_config",
+        apache_sys::HTTP_INTERNAL_SERVER_ERROR,
+        || {
+            // SAFETY: lives as long as the configuration that the hook is called for.
+            let pconf = unsafe { Pool::from_raw(pconf) };
+            // SAFETY: as above.
+            let main = unsafe { Server::from_raw(main) };
+            start::check(pconf, &main).code()
+        },
+    )
+}
+
+/// `post_config`: the configuration is final; twice at start, once at each restart.
+///
+/// # Safety
+/// Called by httpd with live pools and the main server.
+unsafe extern "C" fn on_post_config(
+    pconf: *mut apr_pool_t,
+    _plog: *mut apr_pool_t,
+    _ptemp: *mut apr_pool_t,
+    main: *mut server_rec,
+) -> c_int {
+    guard::call(
+        "post_config",
+        apache_sys::HTTP_INTERNAL_SERVER_ERROR,
+        || {
+            // SAFETY: lives as long as the configuration that the hook is called for.
+            let pconf = unsafe { Pool::from_raw(pconf) };
+            // SAFETY: as above.
+            let main = unsafe { Server::from_raw(main) };
+            start::configured(pconf, &main).code()
+        },
+    )
+}
+
+/// `child_init`: first thing in a new child, before it has threads.
+///
+/// # Safety
+/// Called by httpd with the child's pool and the main server.
+unsafe extern "C" fn on_child_init(pchild: *mut apr_pool_t, main: *mut server_rec) {
+    guard::call("child_init", (), || {
+        // SAFETY: lives as long as the process.
+        let pchild = unsafe { Pool::from_raw(pchild) };
+        // SAFETY: the configuration that a child was forked with lives as long as the process.
+        let main = unsafe { Server::from_raw(main) };
+        start::child(pchild, &main);
+    });
+}
+
+/// `translate_name`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_translate_name(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "translate_name", translate::translate) }
+}
+
+/// `fixups`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_fixups(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "fixups", translate::keep_handler) }
+}
+
+/// `access_checker`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_check_access(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "access_checker", translate::refuse_access_script) }
+}
+
+/// `handler`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_handler(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "handler", handler::handle) }
+}

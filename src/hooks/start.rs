@@ -1,0 +1,59 @@
+//! What happens when Apache starts, restarts, checks its configuration, and when a child begins.
+//!
+//! `check` and `configured` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
+
+use crate::apache::{Level, Pool, Server, Status, log, process};
+use crate::supervisor::Daemons;
+use crate::{config, embedded, module, supervisor};
+
+/// Our token in the server version (GEN-03).
+const SERVER_TOKEN: &str = concat!("mod_wsgi-rs/", env!("CARGO_PKG_VERSION"));
+
+/// Looks for what only the whole configuration shows to be wrong. Also with `httpd -t`.
+pub(super) fn check(pconf: Pool<'_>, main: &Server<'_>) -> Status {
+    module::settle(main);
+    let global = config::global(main);
+    match supervisor::check(pconf, main, global).and_then(|()| embedded::check(global)) {
+        Ok(()) => Status::OK,
+        Err(message) => fail(&message),
+    }
+}
+
+/// The configuration is final. At start httpd asks twice; only the second one is for real.
+pub(super) fn configured(pconf: Pool<'_>, main: &Server<'_>) -> Status {
+    if process::configuration_pass() == process::Pass::Check {
+        return Status::OK;
+    }
+    process::add_version_component(pconf, SERVER_TOKEN);
+    let global = config::global(main);
+    if let Some((major, minor)) = embedded::python_version(global) {
+        process::add_version_component(pconf, &format!("Python/{major}.{minor}"));
+    }
+    config::log_notices(main);
+    match supervisor::start(pconf, main, global) {
+        Ok(daemons) => {
+            config::server(main).attach(daemons);
+            Status::OK
+        }
+        Err(message) => fail(&message),
+    }
+}
+
+/// First thing in a child.
+pub(super) fn child(pchild: Pool<'_>, main: &Server<'_>) {
+    if let Some(daemons) = daemons(main) {
+        daemons.enter_child();
+    }
+    embedded::child_init(pchild, main);
+}
+
+/// The daemon groups of the running configuration; None before they were started.
+pub(super) fn daemons<'s>(main: &Server<'s>) -> Option<&'s Daemons> {
+    config::server(main).attached()
+}
+
+/// Apache does not start.
+fn fail(message: &str) -> Status {
+    log::startup(Level::Emerg, message);
+    Status::INTERNAL_SERVER_ERROR
+}

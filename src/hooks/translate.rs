@@ -1,0 +1,74 @@
+//! URLs to scripts: WSGIScriptAlias and WSGIScriptAliasMatch (DIR-001 to DIR-011).
+//!
+//! In children, on the thread of the request.
+
+pub use wsgi_core::config::Alias as AliasOptions;
+use wsgi_core::request::alias::{target_for, target_for_match};
+
+use crate::apache::{Level, Request, Status};
+use crate::config;
+
+/// Note by which a request, and what it becomes through an internal fast redirect, knows the alias that mapped it: the position
+/// in the list of its server. Clients cannot set notes.
+const ALIAS_NOTE: &std::ffi::CStr = c"mod_wsgi-rs.alias";
+
+/// Hook translate_name: the first alias that matches gives the file (MRG-06, DIR-008) and forces our handler (DIR-009).
+pub(super) fn translate(request: &Request<'_>) -> Status {
+    let uri = request.uri();
+    if request.is_proxied() || !(uri.starts_with(b"/") || uri.is_empty()) {
+        return Status::DECLINED;
+    }
+    let settings = config::server(&request.server());
+    for (position, alias) in settings.config.aliases.iter().enumerate() {
+        let found = match settings.expression(position) {
+            Some(expression) => expression
+                .find(uri)
+                .and_then(|captures| target_for_match(alias.target.as_bytes(), uri, &captures)),
+            None if alias.is_match => None,
+            None => target_for(alias.url.as_bytes(), alias.target.as_bytes(), uri),
+        };
+        if let Some(file) = found {
+            request.set_filename(&file);
+            request.set_handler(super::BUILT_IN_HANDLER);
+            request
+                .notes()
+                .set(ALIAS_NOTE, position.to_string().as_bytes());
+            return Status::OK;
+        }
+    }
+    Status::DECLINED
+}
+
+/// The alias that mapped the request, with its options; None if another way led to it (DIR-011).
+pub fn options<'r>(request: &Request<'r>) -> Option<&'r AliasOptions> {
+    let note = request.notes().get(ALIAS_NOTE)?;
+    let position: usize = std::str::from_utf8(note).ok()?.parse().ok()?;
+    config::server(&request.server())
+        .config
+        .aliases
+        .get(position)
+}
+
+/// Hook fixups: an `AddHandler` or `SetHandler` of the directory does not take a request of an alias away (DIR-009).
+pub(super) fn keep_handler(request: &Request<'_>) -> Status {
+    if options(request).is_some() && !request.is_proxied() {
+        request.set_handler(super::BUILT_IN_HANDLER);
+    }
+    Status::DECLINED
+}
+
+/// Hook access_checker: access scripts have no effect yet, so where one is configured nobody gets in.
+pub(super) fn refuse_access_script(request: &Request<'_>) -> Status {
+    let Some(script) = config::effective(request).access_script() else {
+        return Status::DECLINED;
+    };
+    request.log(
+        Level::Error,
+        format!(
+            "WSGI0057: access is denied: WSGIAccessScript '{}' is in effect, but access scripts are not supported by this version \
+             of mod_wsgi-rs",
+            script.path
+        ),
+    );
+    Status::FORBIDDEN
+}

@@ -1,0 +1,86 @@
+//! What is installed with the module: the daemon program and the Python runtimes, beside the module or where
+//! WSGIRuntimeDirectory says. In the httpd parent while it starts, and in children for embedded mode.
+
+use std::path::{Path, PathBuf};
+
+use wsgi_runtime_api::discover::{self, DiscoverError, Installed, NotAVersion};
+use wsgi_sys::library;
+use wsgi_sys::trust::{TrustError, trusted_file};
+
+/// File name of the daemon program.
+const DAEMON: &str = "mod_wsgi-daemon";
+/// Folder beside the module that everything is installed to.
+const FOLDER: &str = "mod_wsgi";
+
+/// Why something that is needed cannot be used. Stops the start of Apache.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// No program for daemons.
+    #[error(
+        "the program {DAEMON} is in none of the folders {}; install it beside the module, or set WSGIRuntimeDirectory",
+        listed(.0)
+    )]
+    NoDaemon(Vec<PathBuf>),
+    /// Others could replace a file that root is going to use.
+    #[error(transparent)]
+    NotTrusted(#[from] TrustError),
+    /// No runtime.
+    #[error(transparent)]
+    NoRuntime(#[from] DiscoverError),
+    /// A version that is none.
+    #[error(transparent)]
+    Version(#[from] NotAVersion),
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let quoted: Vec<String> = folders.iter().map(|f| format!("'{}'", f.display())).collect();
+    quoted.join(", ")
+}
+
+/// Which Python a process is to run; what is further up wins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'c> {
+    /// `python-home` or WSGIPythonHome: its own version.
+    pub home: Option<&'c str>,
+    /// `python-version`, where no home tells.
+    pub version: Option<&'c str>,
+    /// WSGIPythonVersion, where neither tells.
+    pub server_version: Option<&'c str>,
+}
+
+/// Folders to look in: WSGIRuntimeDirectory alone, or `mod_wsgi/` beside the module and the module's own folder.
+pub fn folders(configured: Option<&str>) -> Vec<PathBuf> {
+    if let Some(folder) = configured {
+        return vec![PathBuf::from(folder)];
+    }
+    let path = library::own_path();
+    let own = path.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
+    vec![own.join(FOLDER), own.to_owned()]
+}
+
+/// The daemon program.
+///
+/// # Errors
+/// It is nowhere, or root must not trust it.
+pub fn daemon_program(folders: &[PathBuf]) -> Result<PathBuf, InstallError> {
+    let program = folders.iter().map(|folder| folder.join(DAEMON)).find(|path| path.is_file());
+    let program = program.ok_or_else(|| InstallError::NoDaemon(folders.to_vec()))?;
+    trusted_file(&program)?;
+    Ok(program)
+}
+
+/// The runtime for a process.
+///
+/// # Errors
+/// None of the wanted version, or root must not trust it.
+pub fn runtime(folders: &[PathBuf], wanted: Wanted<'_>) -> Result<Installed, InstallError> {
+    let of_home = wanted.home.and_then(|home| discover::version_of_home(Path::new(home)));
+    let version = match (of_home, wanted.version.or(wanted.server_version)) {
+        (Some(version), _) => Some(version),
+        (None, Some(text)) => Some(text.parse()?),
+        (None, None) => None,
+    };
+    let found = discover::find(folders, version)?;
+    trusted_file(&found.path)?;
+    Ok(found)
+}

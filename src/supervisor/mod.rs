@@ -1,0 +1,188 @@
+//! Daemon groups from the side of httpd's parent: setting them up when Apache starts, and the supervisor, a process of
+//! its own for each generation of the configuration, that starts, watches and ends their daemons.
+//!
+//! [`start`] and [`check`] run in the parent, which has one thread; [`serve`] in the supervisor, a fork of it that ends by
+//! `_exit` and runs neither Python nor anything else of others. Decisions are in `wsgi_core::roster`.
+
+mod group;
+mod lasting;
+mod member;
+mod parent;
+mod serve;
+mod spawn;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wsgi_core::config::{DaemonGroup, Global};
+use wsgi_core::control::DaemonSettings;
+use wsgi_core::python::ProcessFacts;
+use wsgi_sys::stream::MAX_PATH;
+
+use crate::apache::{Level, Pool, Server, mpm, other_child, process};
+use crate::client::Group;
+use crate::{config, installed};
+use group::{SetUp, SetUpError, Start};
+use member::Member;
+use parent::Generation;
+
+/// The daemon groups of a configuration, in every process that has it. Attached to the main server's settings.
+pub struct Daemons {
+    /// By index in `Global::daemon_groups`.
+    groups: Vec<Group>,
+    /// None if no group could be set up.
+    generation: Option<Arc<Generation>>,
+}
+
+impl Daemons {
+    /// In a new child: closes what belongs to the parent and the daemons (DMN-606). Not for `httpd -X`, where child and parent
+    /// are one.
+    pub fn enter_child(&self) {
+        if let (Some(generation), false) = (&self.generation, mpm::is_one_process()) {
+            generation.enter_child();
+        }
+    }
+}
+
+/// The client of a group, by its index in `Global::daemon_groups`. None only before [`start`]: a group that could not be set
+/// up has a client that answers 503.
+pub fn client<'s>(main: &Server<'s>, index: usize) -> Option<&'s Group> {
+    config::server(main).attached::<Daemons>()?.groups.get(index)
+}
+
+/// Looks at what the configuration says about daemons, also for `httpd -t`.
+///
+/// # Errors
+/// Text for the person who starts Apache: no runtime for a group's Python, files that root must not trust, a socket path
+/// that is too long (DMN-106).
+pub fn check(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<(), String> {
+    if global.daemon_groups.is_empty() {
+        return Ok(());
+    }
+    let start = surroundings(pconf, global)?;
+    for group in &global.daemon_groups {
+        let settings = group::settings(&start, global, group, server_of(main, group).timeout())
+            .map_err(|error| error.to_string())?;
+        let path = group::socket_path(&start, group, settings.identity.uid);
+        let length = path.as_os_str().len();
+        if length > MAX_PATH {
+            return Err(format!(
+                "WSGIDaemonProcess {}: the socket path '{}' has {length} bytes, the system allows {MAX_PATH}; \
+                 choose a shorter WSGISocketPrefix",
+                group.name,
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Sets up all groups and forks their supervisor, which ends with `pconf`: at once, or after its children where that is a
+/// graceful restart. A group that cannot be set up is logged and answers 503, without an effect on the others (DMN-107).
+///
+/// # Errors
+/// As [`check`].
+pub fn start(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<Daemons, String> {
+    if global.daemon_groups.is_empty() {
+        return Ok(Daemons { groups: Vec::new(), generation: None });
+    }
+    let start = surroundings(pconf, global)?;
+    let mut planned: Vec<(&DaemonGroup, DaemonSettings)> = Vec::new();
+    for group in &global.daemon_groups {
+        let timeout = server_of(main, group).timeout();
+        let settings = group::settings(&start, global, group, timeout);
+        planned.push((group, settings.map_err(|error| error.to_string())?));
+    }
+    let (mut groups, mut members, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
+    for (group, settings) in planned {
+        let server = server_of(main, group);
+        match group::set_up(&start, group, settings) {
+            Ok(SetUp { member, listener, client, warnings }) => {
+                for warning in warnings {
+                    server.log(Level::Warn, format!("WSGI{:04}: {warning}", warning.code()));
+                }
+                members.push(member);
+                listeners.push(listener);
+                groups.push(Group::started(client));
+            }
+            Err(error) => {
+                report(&server, group, &error);
+                groups.push(Group::not_started(group.name.clone(), error.to_string()));
+            }
+        }
+    }
+    let generation = (!members.is_empty())
+        .then(|| supervise(pconf, members, listeners))
+        .transpose()?;
+    Ok(Daemons { groups, generation })
+}
+
+/// Forks the supervisor, which ends with `pconf`.
+fn supervise(
+    pconf: Pool<'_>,
+    members: Vec<Member>,
+    listeners: Vec<OwnedFd>,
+) -> Result<Arc<Generation>, String> {
+    // The main server lives as long as the configuration, whose end stops every use of it.
+    let main = Server::main().ok_or("there is no main server")?;
+    let generation = Generation::start(members, listeners, main).map_err(|error| {
+        format!("WSGI0024: the supervisor of the daemon groups cannot be started: {error}")
+    })?;
+    let ending = Arc::clone(&generation);
+    pconf.before_end_here(move || ending.end(other_child::is_graceful_restart()));
+    Ok(generation)
+}
+
+fn report(server: &Server<'_>, group: &DaemonGroup, error: &SetUpError) {
+    let text = format!(
+        "WSGI{:04}: Daemon group '{}' is not started: {error}. Requests for it get 503.",
+        error.code(),
+        group.name
+    );
+    server.log(Level::Alert, text);
+}
+
+/// The server that a group is defined in.
+fn server_of<'s>(main: &Server<'s>, group: &DaemonGroup) -> Server<'s> {
+    main.list().nth(group.server_ordinal as usize).unwrap_or(*main)
+}
+
+fn surroundings(pconf: Pool<'_>, global: &Global) -> Result<Start, String> {
+    let folders = installed::folders(global.runtime_directory.as_deref());
+    let program = installed::daemon_program(&folders).map_err(|error| error.to_string())?;
+    Ok(Start {
+        apache: process::identity(),
+        is_root: wsgi_sys::process::effective_uid() == 0,
+        parent_pid: wsgi_sys::process::id(),
+        generation: mpm::generation(),
+        prefix: prefix(pconf, global),
+        rotation: global.socket_rotation.unwrap_or(true),
+        dumpable: process::core_dump_directory().is_some(),
+        folders,
+        program,
+        facts: apache_facts(),
+    })
+}
+
+/// DMN-060.
+fn prefix(pconf: Pool<'_>, global: &Global) -> PathBuf {
+    if let Some(prefix) = &global.socket_prefix {
+        return PathBuf::from(prefix);
+    }
+    let folder = process::compiled_runtime_directory(pconf).unwrap_or_default();
+    PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(&folder).into_owned())).join("wsgi")
+}
+
+fn apache_facts() -> ProcessFacts {
+    ProcessFacts {
+        apache_version: process::compiled_version(),
+        apache_maximum_processes: mpm::maximum_processes(),
+        apache_threads_per_process: mpm::threads_per_process(),
+        apache_description: process::server_banner(),
+        apache_mpm_name: mpm::name(),
+        apache_build_date: process::build_date(),
+        implementation_version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..ProcessFacts::default()
+    }
+}

@@ -1,0 +1,74 @@
+//! Starting one daemon: a control channel, then fork and exec with the descriptors that `wsgi_core::control` fixes, then
+//! its settings. Supervisor process.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use wsgi_core::control::{
+    BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, LISTENER_DESCRIPTOR, ToDaemon,
+};
+use wsgi_sys::control::{ChannelError, ControlSocket};
+use wsgi_sys::exec::{self, ExecError, Program};
+
+use super::member::Member;
+
+/// Why a daemon was not started (WSGI0024).
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpawnError {
+    /// No descriptor left for what.
+    #[error("{what}: {source}")]
+    Descriptor {
+        /// What was to be opened.
+        what: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Fork or exec.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// Its settings could not be handed over.
+    #[error("its settings could not be sent: {0}")]
+    Settings(ChannelError),
+}
+
+/// Starts a daemon of `member` and returns its pid and the supervisor's end of its control channel.
+///
+/// # Errors
+/// See [`SpawnError`]. A process that was started but did not get its settings ends by itself: its channel is closed.
+pub(super) fn daemon(
+    member: &Member,
+    listener: BorrowedFd<'_>,
+    error_log: Option<BorrowedFd<'_>>,
+    slot: u32,
+    instance: u32,
+) -> Result<(i32, ControlSocket), SpawnError> {
+    let failed = |what| move |source| SpawnError::Descriptor { what, source };
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(failed("/dev/null"))?;
+    let (ours, theirs) = ControlSocket::pair().map_err(failed("control channel"))?;
+    let own_stderr = io::stderr();
+    let stderr = error_log.unwrap_or_else(|| own_stderr.as_fd());
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let pid = exec::spawn(&Program {
+        path: &member.program,
+        name: &member.title,
+        environment: &environment,
+        descriptors: &[
+            (null.as_fd(), 0),
+            (null.as_fd(), 1),
+            (stderr, 2),
+            (theirs.as_fd(), CONTROL_DESCRIPTOR),
+            (listener, LISTENER_DESCRIPTOR),
+            (member.board_file.as_fd(), BOARD_DESCRIPTOR),
+        ],
+        // The supervisor is one thread, so that this is the end of the supervisor.
+        parent_death_signal: Some(libc::SIGKILL),
+    })?;
+    let settings = DaemonSettings { slot, instance, ..member.settings.clone() };
+    ours.send(&ToDaemon::Start(Box::new(settings))).map_err(SpawnError::Settings)?;
+    Ok((pid, ours))
+}
