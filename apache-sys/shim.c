@@ -65,11 +65,6 @@ void *wsgi_shim_get_config(const ap_conf_vector_t *vector, int index)
     return ((void **)vector)[index];
 }
 
-void wsgi_shim_set_config(const ap_conf_vector_t *vector, int index, void *value)
-{
-    ((void **)vector)[index] = value;
-}
-
 int wsgi_shim_expects_continue(const request_rec *r)
 {
     return r->expecting_100;

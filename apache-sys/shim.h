@@ -27,9 +27,8 @@ int wsgi_shim_bucket_is_metadata(apr_bucket *b);
 int wsgi_shim_server_logs(const server_rec *s, int index, int level);
 int wsgi_shim_request_logs(const request_rec *r, int index, int level);
 
-/* Module configuration vectors (`ap_get_module_config` may be a macro). */
+/* Module configuration vector (`ap_get_module_config` is a macro that wants the module's symbol). */
 void *wsgi_shim_get_config(const ap_conf_vector_t *vector, int index);
-void wsgi_shim_set_config(const ap_conf_vector_t *vector, int index, void *value);
 
 /* Whether the client waits for "100 Continue" (a bit-field in some versions). */
 int wsgi_shim_expects_continue(const request_rec *r);

@@ -33,7 +33,10 @@ pub enum InstallError {
 }
 
 fn listed(folders: &[PathBuf]) -> String {
-    let quoted: Vec<String> = folders.iter().map(|f| format!("'{}'", f.display())).collect();
+    let quoted: Vec<String> = folders
+        .iter()
+        .map(|f| format!("'{}'", f.display()))
+        .collect();
     quoted.join(", ")
 }
 
@@ -54,7 +57,10 @@ pub fn folders(configured: Option<&str>) -> Vec<PathBuf> {
         return vec![PathBuf::from(folder)];
     }
     let path = library::own_path();
-    let own = path.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let own = path
+        .as_deref()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("/"));
     vec![own.join(FOLDER), own.to_owned()]
 }
 
@@ -63,7 +69,10 @@ pub fn folders(configured: Option<&str>) -> Vec<PathBuf> {
 /// # Errors
 /// It is nowhere, or root must not trust it.
 pub fn daemon_program(folders: &[PathBuf]) -> Result<PathBuf, InstallError> {
-    let program = folders.iter().map(|folder| folder.join(DAEMON)).find(|path| path.is_file());
+    let program = folders
+        .iter()
+        .map(|folder| folder.join(DAEMON))
+        .find(|path| path.is_file());
     let program = program.ok_or_else(|| InstallError::NoDaemon(folders.to_vec()))?;
     trusted_file(&program)?;
     Ok(program)
@@ -74,7 +83,9 @@ pub fn daemon_program(folders: &[PathBuf]) -> Result<PathBuf, InstallError> {
 /// # Errors
 /// None of the wanted version, or root must not trust it.
 pub fn runtime(folders: &[PathBuf], wanted: Wanted<'_>) -> Result<Installed, InstallError> {
-    let of_home = wanted.home.and_then(|home| discover::version_of_home(Path::new(home)));
+    let of_home = wanted
+        .home
+        .and_then(|home| discover::version_of_home(Path::new(home)));
     let version = match (of_home, wanted.version.or(wanted.server_version)) {
         (Some(version), _) => Some(version),
         (None, Some(text)) => Some(text.parse()?),

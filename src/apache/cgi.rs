@@ -5,7 +5,7 @@
 //!
 //! Only the thread that serves the request uses it.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use super::{Request, text};
 
@@ -97,11 +97,5 @@ impl<'r> Request<'r> {
         // SAFETY: a plain query.
         self.made(|_| unsafe { apache_sys::ap_get_server_banner() })
             .unwrap_or(b"")
-    }
-
-    /// A variable of this process's own environment; None if it is not set (XPN-05).
-    pub fn process_variable(name: &CStr) -> Option<Vec<u8>> {
-        let name = std::str::from_utf8(name.to_bytes()).ok()?;
-        std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)
     }
 }

@@ -1,6 +1,7 @@
 //! The client connection of a request.
 
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -34,12 +35,6 @@ impl<'r> Connection<'r> {
     pub(super) fn record(&self) -> &conn_rec {
         // SAFETY: live for 'r; the reference does not outlive the expression that reads a field.
         unsafe { self.raw.as_ref() }
-    }
-
-    /// Address of the peer as text (before mod_remoteip; see [`super::Request::client_ip`]).
-    pub fn peer_ip(&self) -> &'r [u8] {
-        // SAFETY: text of the connection lives for 'r.
-        unsafe { text::bytes(self.record().client_ip) }.unwrap_or(b"")
     }
 
     /// Port of the peer.
@@ -119,6 +114,23 @@ impl<'r> Connection<'r> {
         }
         // SAFETY: a live connection. httpd closes an aborted one without the handshake of a lingering close.
         unsafe { apache_sys::wsgi_shim_mark_aborted(self.as_ptr()) };
+    }
+
+    /// Descriptor to wait on for the client's bytes; None where the connection is a stream of another one (HTTP/2). Bytes that
+    /// a filter has read already are not seen there: look for them first.
+    pub fn socket(&self) -> Option<BorrowedFd<'r>> {
+        if !self.record().master.is_null() {
+            return None;
+        }
+        // SAFETY: a live connection; its socket lives as long.
+        let socket = unsafe { apache_sys::ap_get_conn_socket(self.as_ptr()) };
+        let mut descriptor = -1;
+        // SAFETY: a live socket; one number is written.
+        let known = !socket.is_null()
+            && unsafe { apache_sys::apr_os_sock_get(&mut descriptor, socket) } == 0
+            && descriptor >= 0;
+        // SAFETY: httpd keeps the socket open as long as the connection.
+        known.then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
     }
 
     /// Timeout of each read from and write to the client; None if there is none.

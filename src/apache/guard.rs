@@ -72,7 +72,7 @@ pub unsafe fn request_hook(
     let request = unsafe { Request::from_raw(r) };
     run(
         Status::INTERNAL_SERVER_ERROR,
-        |text| request.log(Level::Crit, format!("WSGI0211: {hook}: {text}")),
+        |text| request.log(Level::Crit, format!("WSGI5010: {hook}: {text}")),
         || body(&request),
     )
     .code()
@@ -82,7 +82,7 @@ pub unsafe fn request_hook(
 pub fn call<T>(what: &str, on_panic: T, body: impl FnOnce() -> T) -> T {
     run(
         on_panic,
-        |text| log::process(Level::Crit, format!("WSGI0211: {what}: {text}")),
+        |text| log::process(Level::Crit, format!("WSGI5010: {what}: {text}")),
         body,
     )
 }

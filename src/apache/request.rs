@@ -197,11 +197,6 @@ impl<'r> Request<'r> {
         self.record().proxyreq != apache_sys::PROXYREQ_NONE
     }
 
-    /// Whether it is a subrequest (an SSI include, a directory index on trial).
-    pub fn is_subrequest(&self) -> bool {
-        !self.record().main.is_null()
-    }
-
     /// The request that was redirected internally to this one; None if there is none.
     pub fn previous(&self) -> Option<Request<'r>> {
         let previous = self.record().prev;
@@ -397,24 +392,6 @@ impl<'r> Request<'r> {
         // SAFETY: a live vector with a place for each loaded module, ours included.
         let kept = unsafe { apache_sys::wsgi_shim_get_config(vector, log::module_index()) };
         // SAFETY: our place holds null or what our configuration functions stored, final when requests run.
-        unsafe { slot::get(kept) }
-    }
-
-    /// Keeps a value with the request; replaces an earlier one. It is dropped with the request's pool. An internal redirect starts
-    /// without; use notes for what has to travel.
-    pub fn set_state<T: 'static>(&self, value: T) {
-        let place = slot::store(self.pool(), value);
-        let vector = self.record().request_config;
-        // SAFETY: a live vector with a place for each loaded module, ours included.
-        unsafe { apache_sys::wsgi_shim_set_config(vector, log::module_index(), place) };
-    }
-
-    /// The value kept with the request, if there is one of this type.
-    pub fn state<T: 'static>(&self) -> Option<&'r T> {
-        let vector = self.record().request_config;
-        // SAFETY: a live vector with a place for each loaded module, ours included.
-        let kept = unsafe { apache_sys::wsgi_shim_get_config(vector, log::module_index()) };
-        // SAFETY: our place holds null or what `set_state` stored, which lives as long as the request and is only shared.
         unsafe { slot::get(kept) }
     }
 

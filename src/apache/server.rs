@@ -97,14 +97,6 @@ impl<'s> Server<'s> {
         self.record().is_virtual != 0
     }
 
-    /// Configuration file and line where it is defined; None for the main server.
-    pub fn defined_at(&self) -> Option<(&'s [u8], u32)> {
-        let record = self.record();
-        // SAFETY: text of the configuration lives for 's.
-        let file = unsafe { text::bytes(record.defn_name) }?;
-        Some((file, record.defn_line_number))
-    }
-
     /// Descriptor of its error log (a file, or a pipe to a program); None with syslog, or before logs are open.
     pub fn error_log(&self) -> Option<BorrowedFd<'s>> {
         let file = self.record().error_log;

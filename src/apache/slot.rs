@@ -1,4 +1,4 @@
-//! Values of ours that httpd keeps for us as `void *`: configurations of servers and directories, state of requests.
+//! Values of ours that httpd keeps for us as `void *`: configurations of servers and directories.
 //!
 //! A value is stored with its type, so that reading it back is safe: a wrong type is "not there", never another type's bytes.
 

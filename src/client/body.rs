@@ -32,7 +32,11 @@ pub(super) struct BodyBuffer {
 
 impl BodyBuffer {
     pub(super) fn new() -> BodyBuffer {
-        BodyBuffer { bytes: Vec::new(), len: 0, ended: false }
+        BodyBuffer {
+            bytes: Vec::new(),
+            len: 0,
+            ended: false,
+        }
     }
 
     /// Forgets the former request.
@@ -77,36 +81,41 @@ impl BodyBuffer {
         Ok(())
     }
 
-    /// Reads the next piece: waits for some of it, then takes what is there already.
+    /// Takes the next piece as far as it has come. False if nothing has.
     ///
     /// # Errors
     /// [`Failure::Body`].
-    pub(super) fn read_on<A: Apache>(&mut self, apache: &mut A) -> Result<(), Failure> {
+    pub(super) fn read_on<A: Apache>(&mut self, apache: &mut A) -> Result<bool, Failure> {
         self.make_room();
         self.len = 0;
         while !self.ended && self.len < SHORT_BODY {
             let room = &mut self.bytes[HEADER_LEN + self.len..HEADER_LEN + SHORT_BODY];
-            let read = if self.len == 0 {
-                Some(apache.read_body(room)?)
-            } else {
-                apache.read_available_body(room)?
-            };
-            match read {
+            match apache.read_available_body(room)? {
                 None => break,
                 Some(0) => self.ended = true,
                 Some(count) => self.len += count,
             }
         }
-        Ok(())
+        Ok(self.ended || self.len > 0)
     }
 
     /// The frames of what was read: Body if there are bytes, BodyEnd if it was the end.
     pub(super) fn frames(&mut self) -> &[u8] {
         self.make_room();
         let end = HEADER_LEN + self.len;
-        let body = Header { kind: Kind::Body, flags: 0, len: self.len }.encode();
+        let body = Header {
+            kind: Kind::Body,
+            flags: 0,
+            len: self.len,
+        }
+        .encode();
         self.bytes[..HEADER_LEN].copy_from_slice(&body);
-        let last = Header { kind: Kind::BodyEnd, flags: 0, len: 0 }.encode();
+        let last = Header {
+            kind: Kind::BodyEnd,
+            flags: 0,
+            len: 0,
+        }
+        .encode();
         self.bytes[end..end + HEADER_LEN].copy_from_slice(&last);
         let from = if self.len == 0 { HEADER_LEN } else { 0 };
         let to = if self.ended { end + HEADER_LEN } else { end };
@@ -115,7 +124,11 @@ impl BodyBuffer {
 
     fn make_room(&mut self) {
         // Only when the first body comes: most threads never see one.
-        let wanted = if self.len == 0 && self.ended { 2 * HEADER_LEN } else { SHORT_BODY + 2 * HEADER_LEN };
+        let wanted = if self.len == 0 && self.ended {
+            2 * HEADER_LEN
+        } else {
+            SHORT_BODY + 2 * HEADER_LEN
+        };
         if self.bytes.len() < wanted {
             self.bytes.resize(wanted, 0);
         }
@@ -126,6 +139,7 @@ impl BodyBuffer {
 pub(super) fn broken_end(reason: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     let text = &reason.as_bytes()[..reason.len().min(1000)];
-    encode_plain(&mut frame, Kind::BodyEnd, FLAG_BROKEN, text).expect("a short text is within the limit");
+    encode_plain(&mut frame, Kind::BodyEnd, FLAG_BROKEN, text)
+        .expect("a short text is within the limit");
     frame
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use wsgi_sys::stream;
 
 use super::failure::Failure;
-use super::pool::Link;
 use super::group::GroupClient;
+use super::pool::Link;
 
 /// Pause after a refused connect, until [`SHORT_PAUSES`] were spent so.
 const SHORT_PAUSE: Duration = Duration::from_millis(125);
@@ -35,7 +35,9 @@ pub(super) fn open(
     let mut paused = Duration::ZERO;
     loop {
         if group.board.is_failing() {
-            return Err(Failure::Failing { group: group.name.clone() });
+            return Err(Failure::Failing {
+                group: group.name.clone(),
+            });
         }
         let left = limit.saturating_sub(started.elapsed());
         let socket = stream::socket().map_err(Failure::Socket)?;
@@ -45,7 +47,11 @@ pub(super) fn open(
         let source = match stream::connect(socket.as_fd(), &group.socket) {
             Ok(()) => {
                 stream::set_timeouts(socket.as_fd(), timeout).map_err(Failure::Socket)?;
-                return Ok(Link { socket, timeout, place: None });
+                return Ok(Link {
+                    socket,
+                    timeout,
+                    place: None,
+                });
             }
             Err(source) => source,
         };
@@ -54,15 +60,27 @@ pub(super) fn open(
             ErrorKind::WouldBlock => false,
             _ => {
                 let user = wsgi_sys::process::effective_uid();
-                return Err(Failure::Connect { path: group.socket.clone(), user, source });
+                return Err(Failure::Connect {
+                    path: group.socket.clone(),
+                    user,
+                    source,
+                });
             }
         };
         if started.elapsed() >= limit {
             let (path, waited) = (group.socket.clone(), started.elapsed());
-            return Err(Failure::ConnectTimeout { path, waited, source });
+            return Err(Failure::ConnectTimeout {
+                path,
+                waited,
+                source,
+            });
         }
         if refused {
-            let pause = if paused < SHORT_PAUSES { SHORT_PAUSE } else { LONG_PAUSE };
+            let pause = if paused < SHORT_PAUSES {
+                SHORT_PAUSE
+            } else {
+                LONG_PAUSE
+            };
             sleep(pause);
             paused += pause;
         }

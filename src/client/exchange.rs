@@ -27,16 +27,19 @@ use wsgi_sys::clock;
 use wsgi_sys::stream;
 
 use super::body::{self, BodyBuffer, BodyFacts};
-use super::failure::Failure;
-use super::pool::Link;
-use super::side::{Apache, Verdict};
 use super::connect;
+use super::failure::Failure;
 use super::group::GroupClient;
+use super::pool::Link;
+use super::side::{After, Apache, Verdict};
 
 /// Most bytes that a daemon's first read takes whole: below the kernel's size of one piece and the daemon's buffer.
 pub(super) const ONE_READ: usize = 32 << 10;
 /// How often a child looks whether its group is failing while its request waits in the backlog.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The same for the body of a client whose socket cannot be waited on (HTTP/2).
+const BLIND_LOOK: Duration = Duration::from_millis(20);
 
 /// How a request went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,13 +149,27 @@ impl<A: Apache> Exchange<'_, A> {
     ) -> Result<Outcome, Failure> {
         self.buffers.body.clear();
         let queue_start = clock::wall_micros();
-        self.buffers.body.collect(&mut self.apache, facts, expects_continue)?;
-        let frame_flags =
-            if self.buffers.body.is_ended() { 0 } else { FLAG_AWAITS_CONTINUE };
-        let most = self.group.limits.processes.saturating_mul(2).saturating_add(1);
+        self.buffers
+            .body
+            .collect(&mut self.apache, facts, expects_continue)?;
+        let frame_flags = if self.buffers.body.is_ended() {
+            0
+        } else {
+            FLAG_AWAITS_CONTINUE
+        };
+        let most = self
+            .group
+            .limits
+            .processes
+            .saturating_mul(2)
+            .saturating_add(1);
         let (mut connects, mut restarts, mut tries) = (0, 0, 0);
         loop {
-            let kept = if tries == 0 { self.group.pool.take(&self.group.board) } else { None };
+            let kept = if tries == 0 {
+                self.group.pool.take(&self.group.board)
+            } else {
+                None
+            };
             let fresh = kept.is_none();
             let mut link = match kept {
                 Some(link) => {
@@ -165,10 +182,18 @@ impl<A: Apache> Exchange<'_, A> {
             if fresh {
                 self.group.hello.encode(&mut self.buffers.head);
             }
-            let attempt = Attempt { frame_flags, connects, restarts, queue_start };
+            let attempt = Attempt {
+                frame_flags,
+                connects,
+                restarts,
+                queue_start,
+            };
             encode(&mut self.buffers.head, attempt).map_err(Failure::TooLarge)?;
             self.buffers.inbox.clear();
-            let mut state = State { again: tries > 0, ..State::default() };
+            let mut state = State {
+                again: tries > 0,
+                ..State::default()
+            };
             let why = match self.converse(&mut link, &mut state, fresh)? {
                 Ended::Answered(outcome) => {
                     if state.all_sent && self.buffers.inbox.is_empty() && is_reusable(outcome) {
@@ -186,11 +211,17 @@ impl<A: Apache> Exchange<'_, A> {
             };
             tries += 1;
             if tries > most {
-                return Err(Failure::Refused { group: self.group.name.clone(), times: tries });
+                return Err(Failure::Refused {
+                    group: self.group.name.clone(),
+                    times: tries,
+                });
             }
             self.apache.record(
                 6,
-                &format!("The request is sent again to daemon group '{}': {why}.", self.group.name),
+                &format!(
+                    "The request is sent again to daemon group '{}': {why}.",
+                    self.group.name
+                ),
             );
         }
     }
@@ -234,13 +265,13 @@ impl<A: Apache> Exchange<'_, A> {
     }
 
     /// Sends head and short body; takes what comes meanwhile if they do not fit into the stream at once.
-    fn send_first(
-        &mut self,
-        link: &mut Link,
-        state: &mut State,
-    ) -> Result<Option<Ended>, Failure> {
+    fn send_first(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
         loop {
-            let body = if self.buffers.body.is_ended() { self.buffers.body.frames() } else { &[] };
+            let body = if self.buffers.body.is_ended() {
+                self.buffers.body.frames()
+            } else {
+                &[]
+            };
             let head_len = self.buffers.head.len();
             let total = head_len + body.len();
             if state.sent == total {
@@ -262,7 +293,10 @@ impl<A: Apache> Exchange<'_, A> {
                     if is_closed(&error) && !state.answered {
                         return Ok(Some(Ended::NotTaken));
                     }
-                    return Err(Failure::Send { source: error, again: state.again });
+                    return Err(Failure::Send {
+                        source: error,
+                        again: state.again,
+                    });
                 }
                 Err(error) => {
                     self.deaf(state, &error);
@@ -312,10 +346,58 @@ impl<A: Apache> Exchange<'_, A> {
                 state.all_sent = true;
                 return Ok(None);
             }
-            if let Err(failure) = self.buffers.body.read_on(&mut self.apache) {
-                return self.body_broke(link, state, failure);
+            match self.await_body(link, state) {
+                Ok(None) => {}
+                Ok(ended) => return Ok(ended),
+                Err(failure @ Failure::Body { .. }) => {
+                    return self.body_broke(link, state, failure);
+                }
+                Err(failure) => return Err(failure),
             }
         }
+    }
+
+    /// Waits for more of the client's body. What the daemon sends meanwhile goes to the client, which may be waiting for it
+    /// before it sends on (DMN-244).
+    fn await_body(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
+        let mut waited = Duration::ZERO;
+        while !self.buffers.body.read_on(&mut self.apache)? {
+            let (client, patience) = self.apache.client();
+            let left = patience.map_or(LOOK, |patience| patience.saturating_sub(waited));
+            if left.is_zero() {
+                let text = "the client sent nothing for too long".to_owned();
+                return Err(Failure::Body {
+                    status: Some(408),
+                    text,
+                });
+            }
+            let slice = match (state.unflushed, client) {
+                // Not longer than a look: other modules have timeouts of their own.
+                (0, Some(_)) => left.min(LOOK),
+                (0, None) => left.min(BLIND_LOOK),
+                _ => self.group.limits.flush_delay,
+            };
+            let mut set = vec![PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)];
+            set.extend(client.map(|client| PollFd::new(client, PollFlags::POLLIN)));
+            let found = poll(&mut set, poll_timeout(Some(slice)));
+            let from_daemon = set[0].revents().is_none_or(|events| !events.is_empty());
+            match found {
+                Ok(0) if state.unflushed > 0 => {
+                    if self.apache.pass(std::iter::empty(), After::Flush).is_err() {
+                        return Ok(Some(Ended::Answered(Outcome::ClientGone)));
+                    }
+                    state.unflushed = 0;
+                }
+                Ok(0) => waited += slice,
+                Ok(_) if from_daemon => {
+                    if let Some(ended) = self.receive_available(link, state)? {
+                        return Ok(Some(ended));
+                    }
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The client's body cannot be read: the application is told, and the client gets 408 or 500 (DMN-241).
@@ -369,7 +451,9 @@ impl<A: Apache> Exchange<'_, A> {
     fn wait_for_daemon(&self, link: &Link) -> Result<(), Failure> {
         let mut waited = Duration::ZERO;
         loop {
-            let left = self.timeout.map_or(LOOK, |timeout| timeout.saturating_sub(waited).min(LOOK));
+            let left = self
+                .timeout
+                .map_or(LOOK, |timeout| timeout.saturating_sub(waited).min(LOOK));
             if left.is_zero() {
                 // The receive that follows says so.
                 return Ok(());
@@ -383,16 +467,20 @@ impl<A: Apache> Exchange<'_, A> {
             if self.group.board.is_failing() {
                 // A daemon that accepts later sees that nobody waits any more.
                 stream::shutdown(link.socket.as_fd(), stream::Shutdown::Both);
-                return Err(Failure::Failing { group: self.group.name.clone() });
+                return Err(Failure::Failing {
+                    group: self.group.name.clone(),
+                });
             }
         }
     }
-
 }
 
 /// Whether the other side has closed the stream.
 fn is_closed(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
 }
 
 /// After a cut answer, or one that the client did not want, the daemon may still be sending.

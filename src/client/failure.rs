@@ -19,7 +19,9 @@ pub(super) enum Failure {
         reason: String,
     },
     /// No process of the group can start.
-    #[error("no process of daemon group '{group}' can be started at the moment; see the error log of its server")]
+    #[error(
+        "no process of daemon group '{group}' can be started at the moment; see the error log of its server"
+    )]
     Failing {
         /// The group.
         group: String,
@@ -70,7 +72,9 @@ pub(super) enum Failure {
     #[error("the request waited longer than queue-timeout")]
     Queue,
     /// Refused too often.
-    #[error("daemon group '{group}' refused the request {times} times, because its processes restart")]
+    #[error(
+        "daemon group '{group}' refused the request {times} times, because its processes restart"
+    )]
     Refused {
         /// The group.
         group: String,

@@ -52,7 +52,14 @@ impl GroupClient {
         limits: ClientLimits,
     ) -> GroupClient {
         let pool = Pool::new(board.slots(), limits.threads);
-        GroupClient { name, socket, hello, board, pool, limits }
+        GroupClient {
+            name,
+            socket,
+            hello,
+            board,
+            pool,
+            limits,
+        }
     }
 
     /// Name of the group.

@@ -1,8 +1,8 @@
 //! The way of a request from an Apache child to a daemon of its group, and of the answer back.
 //!
 //! [`forward`] does it on the worker thread that serves the request: a kept connection to the process with the most idle
-//! threads ([`pool`]), or a new one ([`connect`]); the conversation with its rules for sending a request again
-//! ([`exchange`]); httpd at the other end ([`requester`]). A small request costs a claim, one send, one receive and one
+//! threads (`pool`), or a new one (`connect`); the conversation with its rules for sending a request again
+//! (`exchange`); httpd at the other end (`requester`). A small request costs a claim, one send, one receive and one
 //! pass to the output filters.
 
 mod body;
@@ -10,10 +10,10 @@ mod connect;
 mod exchange;
 mod failure;
 mod group;
-mod route;
 mod pool;
 mod receive;
 mod requester;
+mod route;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -72,7 +72,11 @@ where
                 group: group.name.clone(),
                 reason: reason.clone(),
             };
-            let rules = AnswerRules { error_override: false, sendfile: false, header_buffer: 0 };
+            let rules = AnswerRules {
+                error_override: false,
+                sendfile: false,
+                header_buffer: 0,
+            };
             return finish(request, Requester::new(request, rules), Err(failure));
         }
     };
@@ -81,8 +85,7 @@ where
         sendfile: facts.sendfile,
         header_buffer: group.limits.header_buffer,
     };
-    let mut buffers =
-        BUFFERS.take().unwrap_or_else(|| Box::new(Buffers::new()));
+    let mut buffers = BUFFERS.take().unwrap_or_else(|| Box::new(Buffers::new()));
     let mut exchange = Exchange {
         group,
         apache: Requester::new(request, rules),
@@ -110,7 +113,10 @@ where
 
 /// DMN-216.
 fn timeout_of(request: &Request<'_>, group: &GroupClient) -> Option<Duration> {
-    let timeout = group.limits.socket_timeout.unwrap_or_else(|| request.server().timeout());
+    let timeout = group
+        .limits
+        .socket_timeout
+        .unwrap_or_else(|| request.server().timeout());
     (!timeout.is_zero()).then_some(timeout)
 }
 

@@ -49,7 +49,10 @@ impl Pool {
     /// Empty, for a group with so many slots and threads in each process.
     pub(super) fn new(slots: u32, threads: u32) -> Pool {
         let slots = (0..slots).map(|_| SlotLinks::default()).collect();
-        Pool { most: threads as usize, kept: Mutex::new(Kept { slots, uses: 0 }) }
+        Pool {
+            most: threads as usize,
+            kept: Mutex::new(Kept { slots, uses: 0 }),
+        }
     }
 
     /// A connection to the process with the most idle threads (of equals, the one used last), one of which is promised
@@ -73,9 +76,13 @@ impl Pool {
 
     /// Keeps a connection whose last request is over, with nothing left to read or write on it.
     pub(super) fn put(&self, link: Link, board: &Board) {
-        let Some((slot, instance)) = link.place else { return };
+        let Some((slot, instance)) = link.place else {
+            return;
+        };
         let mut kept = self.kept.lock();
-        let Some(links) = kept.slots.get_mut(slot as usize) else { return };
+        let Some(links) = kept.slots.get_mut(slot as usize) else {
+            return;
+        };
         if links.instance != instance {
             if !is_serving(board, slot, instance) {
                 return;

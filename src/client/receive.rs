@@ -23,7 +23,11 @@ const DISCARD_LIMIT: u64 = 4 << 20;
 
 impl<A: Apache> Exchange<'_, A> {
     /// Receives once, waiting; flushes to the client before it waits for long (DMN-331).
-    pub(super) fn receive(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
+    pub(super) fn receive(
+        &mut self,
+        link: &mut Link,
+        state: &mut State,
+    ) -> Result<Option<Ended>, Failure> {
         if state.unflushed == 0 {
             return self.receive_once(link, state, Wait::Block);
         }
@@ -63,7 +67,9 @@ impl<A: Apache> Exchange<'_, A> {
         let (count, descriptor) =
             match stream::receive_with_descriptor(link.socket.as_fd(), room, wait) {
                 Ok((0, _)) => {
-                    return self.broken(state, ErrorKind::UnexpectedEof.into()).map(Some);
+                    return self
+                        .broken(state, ErrorKind::UnexpectedEof.into())
+                        .map(Some);
                 }
                 Ok(received) => received,
                 Err(error) if wait == Wait::No && error.kind() == ErrorKind::WouldBlock => {
@@ -86,21 +92,21 @@ impl<A: Apache> Exchange<'_, A> {
                 Ok(Some(piece)) => piece,
                 Ok(None) => {
                     let passed = self.pass_pending(state, After::More);
-                    return Ok(passed.err().map(|Gone| Ended::Answered(Outcome::ClientGone)));
+                    return Ok(passed
+                        .err()
+                        .map(|Gone| Ended::Answered(Outcome::ClientGone)));
                 }
                 Err(error) => return self.nonsense(state, error).map(Some),
             };
             let ended = match piece {
-                Piece::Data { range, .. } => {
-                    match state.verdict {
-                        Some(Verdict::Deliver) => {
-                            self.buffers.pending.push(range);
-                            None
-                        }
-                        Some(Verdict::Discard) => self.discard(state, range.len() as u64),
-                        None => Some(self.nonsense(state, WireError::Unexpected(Kind::Data))?),
+                Piece::Data { range, .. } => match state.verdict {
+                    Some(Verdict::Deliver) => {
+                        self.buffers.pending.push(range);
+                        None
                     }
-                }
+                    Some(Verdict::Discard) => self.discard(state, range.len() as u64),
+                    None => Some(self.nonsense(state, WireError::Unexpected(Kind::Data))?),
+                },
                 Piece::Frame(header, range) => self.frame(link, state, header, &range)?,
             };
             if ended.is_some() {
@@ -217,8 +223,14 @@ impl<A: Apache> Exchange<'_, A> {
         state.unflushed = state.unflushed.saturating_add(bytes as u64);
         // An application that produces without a pause does not fill httpd's memory (DMN-333).
         let runaway = state.unflushed > self.group.limits.response_buffer;
-        let after = if after == After::More && runaway { After::Flush } else { after };
-        let passed = self.apache.pass(pending.iter().map(|range| inbox.bytes(range)), after);
+        let after = if after == After::More && runaway {
+            After::Flush
+        } else {
+            after
+        };
+        let passed = self
+            .apache
+            .pass(pending.iter().map(|range| inbox.bytes(range)), after);
         pending.clear();
         state.file_waits = false;
         if after == After::Flush {
@@ -252,7 +264,10 @@ impl<A: Apache> Exchange<'_, A> {
         Err(match error.kind() {
             ErrorKind::WouldBlock => Failure::HeadTimeout { group: group() },
             ErrorKind::UnexpectedEof => Failure::HeadEnd { group: group() },
-            _ => Failure::HeadRead { group: group(), source: error },
+            _ => Failure::HeadRead {
+                group: group(),
+                source: error,
+            },
         })
     }
 
@@ -261,7 +276,10 @@ impl<A: Apache> Exchange<'_, A> {
         if state.verdict.is_some() {
             return self.broken(state, io::Error::other(error));
         }
-        Err(Failure::Handshake { group: self.group.name.clone(), error })
+        Err(Failure::Handshake {
+            group: self.group.name.clone(),
+            error,
+        })
     }
 }
 

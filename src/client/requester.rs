@@ -1,7 +1,8 @@
 //! The Apache side of an exchange, over httpd's own request: body from its input filters, answer to its output filters,
 //! records to its error log. On the worker thread that serves the request.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use wsgi_core::answer::daemon;
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
@@ -44,7 +45,13 @@ pub(super) struct AnswerRules {
 
 impl<'q, 'r> Requester<'q, 'r> {
     pub(super) fn new(request: &'q Request<'r>, rules: AnswerRules) -> Requester<'q, 'r> {
-        Requester { request, body: None, answer: None, rules, instead: None }
+        Requester {
+            request,
+            body: None,
+            answer: None,
+            rules,
+            instead: None,
+        }
     }
 
     /// Ends an answer that broke off, so that the client notices (DMN-338).
@@ -58,7 +65,8 @@ impl<'q, 'r> Requester<'q, 'r> {
     }
 
     fn answer(&mut self) -> &mut Brigade<'r> {
-        self.answer.get_or_insert_with(|| Brigade::new(self.request))
+        self.answer
+            .get_or_insert_with(|| Brigade::new(self.request))
     }
 
     fn body(&mut self) -> &mut Body<'r> {
@@ -80,7 +88,8 @@ impl<'q, 'r> Requester<'q, 'r> {
 
     /// A record with the script in front (REQ-807).
     pub(super) fn say(&self, level: Level, text: &str) {
-        self.request.log(level, [&self.prefix()[..], text.as_bytes()].concat());
+        self.request
+            .log(level, [&self.prefix()[..], text.as_bytes()].concat());
     }
 
     fn prefix(&self) -> Vec<u8> {
@@ -93,8 +102,15 @@ impl Apache for Requester<'_, '_> {
         self.body().read(buffer).map_err(|error| not_read(&error))
     }
 
+    fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>) {
+        let connection = self.request.connection();
+        (connection.socket(), connection.socket_timeout())
+    }
+
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
-        self.body().read_available(buffer).map_err(|error| not_read(&error))
+        self.body()
+            .read_available(buffer)
+            .map_err(|error| not_read(&error))
     }
 
     fn head(&mut self, head: &AnswerHead<'_>) -> Result<Verdict, Failure> {
@@ -102,20 +118,30 @@ impl Apache for Requester<'_, '_> {
             error_override: self.rules.error_override,
             header_buffer_size: self.rules.header_buffer,
         };
-        let verdict = daemon::interpret(head.status, head.headers.iter(), rules)
-            .map_err(|e| Failure::Head { status: e.status(), text: e.to_string() })?;
+        let verdict = daemon::interpret(head.status, head.headers.iter(), rules).map_err(|e| {
+            Failure::Head {
+                status: e.status(),
+                text: e.to_string(),
+            }
+        })?;
         let error_headers = self.request.err_headers_out();
         let keep = |headers: Vec<(&[u8], &[u8])>| {
-            headers.iter().for_each(|(name, value)| error_headers.add(name, value));
+            headers
+                .iter()
+                .for_each(|(name, value)| error_headers.add(name, value));
         };
         match verdict {
             daemon::Verdict::Answer(answer) => {
-                self.request.set_status(answer.code, Some(answer.status_line));
+                self.request
+                    .set_status(answer.code, Some(answer.status_line));
                 if let Some(content_type) = &answer.content_type {
                     self.request.set_content_type(content_type);
                 }
                 let headers = self.request.headers_out();
-                answer.headers.iter().for_each(|(name, value)| headers.add(name, value));
+                answer
+                    .headers
+                    .iter()
+                    .for_each(|(name, value)| headers.add(name, value));
                 if let Some(date) = answer.last_modified {
                     self.request.set_last_modified(date);
                 }
@@ -125,12 +151,18 @@ impl Apache for Requester<'_, '_> {
                 keep(answer.error_headers);
                 Ok(Verdict::Deliver)
             }
-            daemon::Verdict::InternalRedirect { path, error_headers } => {
+            daemon::Verdict::InternalRedirect {
+                path,
+                error_headers,
+            } => {
                 keep(error_headers);
                 self.instead = Some(Instead::Redirect(path.to_vec()));
                 Ok(Verdict::Discard)
             }
-            daemon::Verdict::ErrorPage { code, error_headers } => {
+            daemon::Verdict::ErrorPage {
+                code,
+                error_headers,
+            } => {
                 keep(error_headers);
                 self.instead = Some(Instead::Page(code));
                 Ok(Verdict::Discard)
@@ -154,10 +186,15 @@ impl Apache for Requester<'_, '_> {
 
     fn file(&mut self, file: OwnedFd, span: FileSpan) -> Result<(), Gone> {
         let sendfile = self.rules.sendfile;
-        self.answer().append_file(file.as_fd(), span.offset, span.len, sendfile).map_err(|error| {
-            self.say(Level::Error, &format!("WSGI5061: A file of the response cannot be sent: {error}"));
-            Gone
-        })
+        self.answer()
+            .append_file(file.as_fd(), span.offset, span.len, sendfile)
+            .map_err(|error| {
+                self.say(
+                    Level::Error,
+                    &format!("WSGI5061: A file of the response cannot be sent: {error}"),
+                );
+                Gone
+            })
     }
 
     fn log(&mut self, record: &Log<'_>) {
@@ -170,9 +207,14 @@ impl Apache for Requester<'_, '_> {
             self.request.log(level, record.text);
             return;
         }
-        let code = if flags & LOG_CODE_FIRST != 0 { code_length(record.text) } else { 0 };
+        let code = if flags & LOG_CODE_FIRST != 0 {
+            code_length(record.text)
+        } else {
+            0
+        };
         let (code, text) = record.text.split_at(code);
-        self.request.log(level, [code, &self.prefix(), text].concat());
+        self.request
+            .log(level, [code, &self.prefix(), text].concat());
     }
 
     fn record(&mut self, level: u8, text: &str) {
@@ -202,5 +244,8 @@ fn not_read(error: &ReadError) -> Failure {
     };
     // httpd has sent its own answer.
     let status = status.filter(|_| error.status != apache::Status::DONE);
-    Failure::Body { status, text: error.text.clone() }
+    Failure::Body {
+        status,
+        text: error.text.clone(),
+    }
 }

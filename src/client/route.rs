@@ -12,12 +12,18 @@ pub struct Group {
 impl Group {
     /// A group that was set up.
     pub fn started(client: GroupClient) -> Group {
-        Group { name: client.name().to_owned(), client: Ok(client) }
+        Group {
+            name: client.name().to_owned(),
+            client: Ok(client),
+        }
     }
 
     /// A group that could not be set up; requests for it get 503 (DMN-107).
     pub fn not_started(name: String, reason: String) -> Group {
-        Group { name, client: Err(reason) }
+        Group {
+            name,
+            client: Err(reason),
+        }
     }
 
     /// Its name.

@@ -1,6 +1,7 @@
 //! What an exchange with a daemon needs of Apache: where the body comes from, where the answer goes, what is logged.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
 
@@ -34,13 +35,18 @@ pub(super) struct Gone;
 pub(super) trait Apache {
     /// Reads from the client's body; waits for at least one byte; 0 is the end.
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
+    /// Where the client's bytes can be waited for, if it can be said, and how long to wait for them at most.
+    fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>);
     /// Reads what is there already; None for nothing yet.
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure>;
     /// Takes the head of the answer.
     fn head(&mut self, head: &AnswerHead<'_>) -> Result<Verdict, Failure>;
     /// Passes data to the client.
-    fn pass<'d>(&mut self, blocks: impl Iterator<Item = &'d [u8]>, after: After)
-    -> Result<(), Gone>;
+    fn pass<'d>(
+        &mut self,
+        blocks: impl Iterator<Item = &'d [u8]>,
+        after: After,
+    ) -> Result<(), Gone>;
     /// Appends part of a file; it goes with the next pass.
     fn file(&mut self, file: OwnedFd, span: FileSpan) -> Result<(), Gone>;
     /// A record of the daemon for the request.

@@ -1,7 +1,7 @@
 //! Requests against a daemon played by the test, over real sockets; the Apache side is a record of what it was given.
 
 use std::io::{IoSlice, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -38,6 +38,10 @@ struct Side {
     discards: bool,
     takes_nothing: bool,
     on_flush: Option<Sender<()>>,
+    /// Nothing comes from the client after so many bytes before it got a flush, which is told by `on_flush`.
+    pauses_at: usize,
+    client: Option<UnixStream>,
+    patience: Duration,
     out: Vec<u8>,
     passes: u32,
     ended: bool,
@@ -46,7 +50,10 @@ struct Side {
 
 impl Side {
     fn uploading(body: Vec<u8>) -> Side {
-        Side { body, ..Side::default() }
+        Side {
+            body,
+            ..Side::default()
+        }
     }
 }
 
@@ -54,7 +61,10 @@ impl Apache for &mut Side {
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let rest = &self.body[self.at..];
         if rest.is_empty() && self.breaks_off {
-            return Err(Failure::Body { status: Some(408), text: "too slow".into() });
+            return Err(Failure::Body {
+                status: Some(408),
+                text: "too slow".into(),
+            });
         }
         let count = rest.len().min(buffer.len()).min(8000);
         buffer[..count].copy_from_slice(&rest[..count]);
@@ -62,12 +72,26 @@ impl Apache for &mut Side {
         Ok(count)
     }
 
+    fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>) {
+        (
+            self.client.as_ref().map(|client| client.as_fd()),
+            Some(self.patience),
+        )
+    }
+
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+        if self.at == self.pauses_at && self.on_flush.is_some() {
+            return Ok(None);
+        }
         self.read_body(buffer).map(Some)
     }
 
     fn head(&mut self, _head: &AnswerHead<'_>) -> Result<Verdict, Failure> {
-        Ok(if self.discards { Verdict::Discard } else { Verdict::Deliver })
+        Ok(if self.discards {
+            Verdict::Discard
+        } else {
+            Verdict::Deliver
+        })
     }
 
     fn pass<'d>(
@@ -81,21 +105,25 @@ impl Apache for &mut Side {
         self.passes += 1;
         blocks.for_each(|block| self.out.extend_from_slice(block));
         self.ended |= after == After::End;
-        if let (After::Flush, Some(on_flush)) = (after, &self.on_flush) {
+        if let (After::Flush, Some(on_flush)) = (after, self.on_flush.clone()) {
             on_flush.send(()).unwrap();
+            self.on_flush = None;
         }
         Ok(())
     }
 
     fn file(&mut self, file: OwnedFd, span: FileSpan) -> Result<(), Gone> {
         let mut bytes = vec![0; usize::try_from(span.len).unwrap()];
-        std::fs::File::from(file).read_exact_at(&mut bytes, span.offset).unwrap();
+        std::fs::File::from(file)
+            .read_exact_at(&mut bytes, span.offset)
+            .unwrap();
         self.out.extend_from_slice(&bytes);
         Ok(())
     }
 
     fn log(&mut self, record: &Log<'_>) {
-        self.records.push(String::from_utf8_lossy(record.text).into_owned());
+        self.records
+            .push(String::from_utf8_lossy(record.text).into_owned());
     }
 
     fn record(&mut self, _level: u8, text: &str) {
@@ -111,7 +139,10 @@ struct Peer {
 
 impl Peer {
     fn accept(listener: &UnixListener) -> Peer {
-        Peer { stream: listener.accept().unwrap().0, bytes: Vec::new() }
+        Peer {
+            stream: listener.accept().unwrap().0,
+            bytes: Vec::new(),
+        }
     }
 
     /// Accepts and takes Hello.
@@ -140,7 +171,11 @@ impl Peer {
         let (header, payload) = self.frame();
         assert_eq!(header.kind, Kind::Request);
         let head = RequestHead::decode(&payload).unwrap();
-        (head.connects, head.restarts, header.flags & FLAG_AWAITS_CONTINUE != 0)
+        (
+            head.connects,
+            head.restarts,
+            header.flags & FLAG_AWAITS_CONTINUE != 0,
+        )
     }
 
     fn body(&mut self) -> Vec<u8> {
@@ -175,7 +210,11 @@ impl Peer {
 
 fn welcome() -> Vec<u8> {
     let mut out = Vec::new();
-    Welcome { slot: 0, instance: 1 }.encode(&mut out);
+    Welcome {
+        slot: 0,
+        instance: 1,
+    }
+    .encode(&mut out);
     out
 }
 
@@ -231,9 +270,17 @@ impl Rig {
             response_buffer: 8 << 20,
             header_buffer: 32768,
         };
-        let hello = Hello { generation: 0, secret: [1; 16] };
+        let hello = Hello {
+            generation: 0,
+            secret: [1; 16],
+        };
         let group = GroupClient::new("g".into(), path, hello, Arc::clone(&board), limits);
-        Rig { group, board, listener, _folder: folder }
+        Rig {
+            group,
+            board,
+            listener,
+            _folder: folder,
+        }
     }
 
     /// Plays the daemon in a thread of its own.
@@ -282,8 +329,15 @@ fn a_connection_is_kept() {
     for claims in 0..3 {
         let mut side = Side::default();
         assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
-        assert_eq!((&side.out[..], side.ended, side.passes), (&b"hi"[..], true, 1));
-        assert_eq!(rig.board.idle(0), 5 - claims, "the first came by the listener");
+        assert_eq!(
+            (&side.out[..], side.ended, side.passes),
+            (&b"hi"[..], true, 1)
+        );
+        assert_eq!(
+            rig.board.idle(0),
+            5 - claims,
+            "the first came by the listener"
+        );
     }
     daemon.join().unwrap();
 }
@@ -320,7 +374,9 @@ fn a_short_body_needs_no_go_ahead() {
     });
     let body: Vec<u8> = (0..60_000_u32).map(|n| (n % 251) as u8).collect();
     let mut side = Side::uploading(body.clone());
-    let outcome = rig.forward(&mut side, BodyFacts::Length(60_000), LONG).unwrap();
+    let outcome = rig
+        .forward(&mut side, BodyFacts::Length(60_000), LONG)
+        .unwrap();
     assert_eq!(outcome, Outcome::Done);
     assert!(side.out == body);
     daemon.join().unwrap();
@@ -352,7 +408,10 @@ fn a_long_body_is_echoed_without_a_deadlock() {
     });
     let body: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
     let mut side = Side::uploading(body.clone());
-    assert_eq!(rig.forward(&mut side, BodyFacts::Unknown, LONG).unwrap(), Outcome::Done);
+    assert_eq!(
+        rig.forward(&mut side, BodyFacts::Unknown, LONG).unwrap(),
+        Outcome::Done
+    );
     assert!(side.out == body);
     rig.get(&mut Side::default()).unwrap();
     daemon.join().unwrap();
@@ -371,10 +430,47 @@ fn an_early_answer_ends_the_upload() {
         assert!(rest.is_ok(), "closed by the child");
     });
     let mut side = Side::uploading(vec![1; 50 << 20]);
-    let outcome = rig.forward(&mut side, BodyFacts::Length(50 << 20), LONG).unwrap();
+    let outcome = rig
+        .forward(&mut side, BodyFacts::Length(50 << 20), LONG)
+        .unwrap();
     assert_eq!(outcome, Outcome::Done);
     assert_eq!(side.out.len(), 3 << 20);
     assert!(side.at < 50 << 20);
+    daemon.join().unwrap();
+}
+
+/// DMN-244: a client that waits for the beginning of the answer before it sends the rest of its body gets it; one that
+/// sends nothing more is given up (DMN-241).
+#[test]
+fn an_answer_reaches_a_client_that_still_sends() {
+    let rig = Rig::new();
+    let (on_flush, flushed) = channel();
+    let daemon = rig.daemon(move |listener| {
+        let mut peer = Peer::greeted(&listener);
+        peer.head();
+        peer.send(&go_on());
+        peer.send(&begun(b"begun"));
+        flushed.recv().unwrap();
+        assert_eq!(peer.body().len(), 100_000);
+        let mut out = Vec::new();
+        AnswerEnd::Complete.encode(&mut out);
+        peer.send(&out);
+        peer.head();
+        peer.send(&go_on());
+        while peer.frame().0.kind == Kind::Body {}
+    });
+    let mut side = Side::uploading(vec![1; 100_000]);
+    (side.pauses_at, side.on_flush, side.patience) = (40_000, Some(on_flush), LONG);
+    let outcome = rig
+        .forward(&mut side, BodyFacts::Length(100_000), LONG)
+        .unwrap();
+    assert_eq!((outcome, &side.out[..]), (Outcome::Done, &b"begun"[..]));
+    let mut side = Side::uploading(vec![1; 100_000]);
+    (side.pauses_at, side.on_flush, side.patience) = (40_000, Some(channel().0), SHORT);
+    let failure = rig
+        .forward(&mut side, BodyFacts::Length(100_000), LONG)
+        .unwrap_err();
+    assert_eq!((failure.status(), failure.code()), (Some(408), Some(126)));
     daemon.join().unwrap();
 }
 
@@ -395,8 +491,13 @@ fn a_broken_body_is_told() {
         assert_eq!(last.0, FLAG_BROKEN);
         assert!(String::from_utf8(last.1).unwrap().contains("too slow"));
     });
-    let mut side = Side { breaks_off: true, ..Side::uploading(vec![1; 100_000]) };
-    let failure = rig.forward(&mut side, BodyFacts::Length(200_000), LONG).unwrap_err();
+    let mut side = Side {
+        breaks_off: true,
+        ..Side::uploading(vec![1; 100_000])
+    };
+    let failure = rig
+        .forward(&mut side, BodyFacts::Length(200_000), LONG)
+        .unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(408), Some(126)));
     daemon.join().unwrap();
 }
@@ -493,7 +594,9 @@ fn a_silent_daemon_is_504() {
         peer.head();
         ended.recv().unwrap();
     });
-    let failure = rig.forward(&mut Side::default(), BodyFacts::None, SHORT).unwrap_err();
+    let failure = rig
+        .forward(&mut Side::default(), BodyFacts::None, SHORT)
+        .unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(504), Some(145)));
     end.send(()).unwrap();
     daemon.join().unwrap();
@@ -547,7 +650,10 @@ fn ends_without_a_head_have_their_status() {
         }
     });
     for (_, status) in ends {
-        assert_eq!(rig.get(&mut Side::default()).unwrap(), Outcome::Failed(status));
+        assert_eq!(
+            rig.get(&mut Side::default()).unwrap(),
+            Outcome::Failed(status)
+        );
     }
     daemon.join().unwrap();
 }
@@ -562,7 +668,12 @@ fn data_is_flushed_before_a_wait() {
         peer.head();
         peer.body();
         let mut out = Vec::new();
-        Log { level: 3, flags: 0, text: b"a record" }.encode(&mut out);
+        Log {
+            level: 3,
+            flags: 0,
+            text: b"a record",
+        }
+        .encode(&mut out);
         out.extend(begun(b"a"));
         peer.send(&out);
         flushed.recv().unwrap();
@@ -575,9 +686,15 @@ fn data_is_flushed_before_a_wait() {
         stream::send_all(peer.stream.as_fd(), slices, Some(file.as_fd())).unwrap();
         peer.serve(b"kept");
     });
-    let mut side = Side { on_flush: Some(on_flush), ..Side::default() };
+    let mut side = Side {
+        on_flush: Some(on_flush),
+        ..Side::default()
+    };
     assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
-    assert_eq!((&side.out[..], &side.records[..]), (&b"a23456"[..], &["a record".to_owned()][..]));
+    assert_eq!(
+        (&side.out[..], &side.records[..]),
+        (&b"a23456"[..], &["a record".to_owned()][..])
+    );
     rig.get(&mut Side::default()).unwrap();
     daemon.join().unwrap();
 }
@@ -592,10 +709,16 @@ fn an_unwanted_answer_is_thrown_away() {
         peer.head();
         peer.body();
         let endless = begun(&vec![1; 8 << 20]);
-        assert!(peer.stream.write_all(&endless).is_err(), "nobody reads it all");
+        assert!(
+            peer.stream.write_all(&endless).is_err(),
+            "nobody reads it all"
+        );
     });
     for _ in 0..2 {
-        let mut side = Side { discards: true, ..Side::default() };
+        let mut side = Side {
+            discards: true,
+            ..Side::default()
+        };
         assert_eq!(rig.get(&mut side).unwrap(), Outcome::Discarded);
         assert!(side.out.is_empty());
     }
@@ -611,7 +734,10 @@ fn a_client_that_is_gone_ends_the_request() {
         peer.serve(b"x");
         assert_eq!(peer.stream.read_to_end(&mut Vec::new()).unwrap(), 0);
     });
-    let mut side = Side { takes_nothing: true, ..Side::default() };
+    let mut side = Side {
+        takes_nothing: true,
+        ..Side::default()
+    };
     assert_eq!(rig.get(&mut side).unwrap(), Outcome::ClientGone);
     daemon.join().unwrap();
 }
@@ -624,10 +750,20 @@ fn connects_fail_with_their_codes() {
     let failure = rig.get(&mut Side::default()).unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(503), Some(5060)));
     rig.board.set_failing(false);
-    let Rig { group, board, listener, _folder } = rig;
+    let Rig {
+        group,
+        board,
+        listener,
+        _folder,
+    } = rig;
     drop(listener);
     let listener = UnixListener::bind(_folder.path().join("other.sock")).unwrap();
-    let rig = Rig { group, board, listener, _folder };
+    let rig = Rig {
+        group,
+        board,
+        listener,
+        _folder,
+    };
     let failure = rig.get(&mut Side::default()).unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(503), Some(116)));
     std::fs::remove_file(&rig.group.socket).unwrap();

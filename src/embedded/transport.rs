@@ -120,7 +120,7 @@ impl host::Transport for Transport<'_> {
             }
             Err(error) => {
                 request.connection().close_after_answer();
-                self.body_status = error.status.http_code().map(Status::http);
+                self.body_status = Some(error.status);
                 let failure = match error.failure {
                     ReadFailure::Aborted => ReadError::Aborted,
                     _ => ReadError::Failed,

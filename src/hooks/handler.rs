@@ -91,6 +91,9 @@ fn run(
         chunked_allowed: effective.chunked_request(),
     })?;
 
+    if let Some(dispatch) = effective.dispatch_script() {
+        return Err(dispatch_refused(&dispatch.path));
+    }
     let choice = Choice::of(request, effective, script, alias);
     let main = config::main(request);
     let global = config::global(&main);
@@ -144,6 +147,18 @@ fn run(
             };
             Ok(client::forward(request, group, head, || environ.iter(), facts))
         }
+    }
+}
+
+/// Dispatch scripts have no effect yet, and a request must not pass one by (REQ-136).
+fn dispatch_refused(script: &str) -> Refused {
+    Refused {
+        status: 500,
+        code: Some(85),
+        text: format!(
+            "WSGIDispatchScript '{script}' is in effect, but dispatch scripts are not supported by this version of mod_wsgi-rs; \
+             choose the groups with WSGIProcessGroup and WSGIApplicationGroup."
+        ),
     }
 }
 

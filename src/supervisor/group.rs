@@ -120,13 +120,22 @@ pub(super) fn settings(
 ) -> Result<DaemonSettings, GroupError> {
     let options = &group.options;
     let wanted = Wanted {
-        home: options.python_home.as_deref().or(global.python_home.as_deref()),
+        home: options
+            .python_home
+            .as_deref()
+            .or(global.python_home.as_deref()),
         version: options.python_version.as_deref(),
         server_version: global.python_version.as_deref(),
     };
-    let runtime = installed::runtime(&start.folders, wanted)
-        .map_err(|source| GroupError::Install { group: group.name.clone(), source })?;
-    let preload = global.import_scripts.iter().filter(|script| script.process_group == group.name);
+    let runtime =
+        installed::runtime(&start.folders, wanted).map_err(|source| GroupError::Install {
+            group: group.name.clone(),
+            source,
+        })?;
+    let preload = global
+        .import_scripts
+        .iter()
+        .filter(|script| script.process_group == group.name);
     let settings = DaemonSettings {
         group: group.name.clone(),
         generation: start.generation,
@@ -168,7 +177,10 @@ pub(super) fn set_up(
     let secret = secret(start, &path).map_err(SetUpError::Secret)?;
     let (board, board_file) = Board::create(slots_for(options.processes))?;
     let size = |bytes: u32| i32::try_from(bytes).ok().filter(|bytes| *bytes > 0);
-    let owner = options.socket_user.as_ref().map_or(start.apache.uid, |account| account.id);
+    let owner = options
+        .socket_user
+        .as_ref()
+        .map_or(start.apache.uid, |account| account.id);
     let bound = bind(
         start,
         ListenerOptions {
@@ -181,27 +193,51 @@ pub(super) fn set_up(
     )?;
     settings.secret = secret;
     let board = Arc::new(board);
-    let hello = Hello { generation: start.generation, secret };
-    let client =
-        GroupClient::new(group.name.clone(), path.clone(), hello, Arc::clone(&board), limits(group));
+    let hello = Hello {
+        generation: start.generation,
+        secret,
+    };
+    let client = GroupClient::new(
+        group.name.clone(),
+        path.clone(),
+        hello,
+        Arc::clone(&board),
+        limits(group),
+    );
     let title = options.display_name.clone();
     let member = Member {
         plan: plan(start, group, &settings),
         settings,
         program: start.program.clone(),
-        title: title.unwrap_or_else(|| format!("mod_wsgi-daemon: {}", group.name)).into(),
-        socket: SocketFile { path, file: bound.file, lasting: !start.rotation },
+        title: title
+            .unwrap_or_else(|| format!("mod_wsgi-daemon: {}", group.name))
+            .into(),
+        socket: SocketFile {
+            path,
+            file: bound.file,
+            lasting: !start.rotation,
+        },
         board,
         board_file,
         server: group.server_ordinal,
     };
-    Ok(SetUp { member, listener: bound.socket, client, warnings: bound.warnings })
+    Ok(SetUp {
+        member,
+        listener: bound.socket,
+        client,
+        warnings: bound.warnings,
+    })
 }
 
 /// DMN-103.
 pub(super) fn socket_path(start: &Start, group: &DaemonGroup, uid: u32) -> PathBuf {
     let mut path = start.prefix.clone().into_os_string();
-    let Start { parent_pid, generation, rotation, .. } = start;
+    let Start {
+        parent_pid,
+        generation,
+        rotation,
+        ..
+    } = start;
     path.push(if *rotation {
         format!(".{parent_pid}.{generation}.{}.sock", group.id)
     } else {
@@ -220,7 +256,10 @@ fn bind(start: &Start, options: ListenerOptions) -> Result<Bound, SetUpError> {
     let mut beside = path.clone().into_os_string();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    let bound = listener::bind(&ListenerOptions { path: beside.clone(), ..options })?;
+    let bound = listener::bind(&ListenerOptions {
+        path: beside.clone(),
+        ..options
+    })?;
     std::fs::rename(&beside, &path).map_err(|source| {
         // What is left of it is replaced at the next start.
         let _ = std::fs::remove_file(&beside);
@@ -233,9 +272,15 @@ fn bind(start: &Start, options: ListenerOptions) -> Result<Bound, SetUpError> {
 fn secret(start: &Start, path: &Path) -> io::Result<[u8; 16]> {
     let draw = || {
         let mut secret = [0; 16];
-        File::open("/dev/urandom")?.read_exact(&mut secret).map(|()| secret)
+        File::open("/dev/urandom")?
+            .read_exact(&mut secret)
+            .map(|()| secret)
     };
-    if start.rotation { draw() } else { lasting::take(path, start.generation, draw) }
+    if start.rotation {
+        draw()
+    } else {
+        lasting::take(path, start.generation, draw)
+    }
 }
 
 /// DMN-102, DP-10 to DP-20.
@@ -251,7 +296,10 @@ fn identity(start: &Start, group: &DaemonGroup) -> Identity {
         change: start.is_root,
         uid,
         user,
-        gid: options.group.as_ref().map_or(apache.gid, |account| account.id),
+        gid: options
+            .group
+            .as_ref()
+            .map_or(apache.gid, |account| account.id),
         supplementary_groups: options.supplementary_groups.clone(),
         home: options.home.clone(),
         differs_from_apache: uid != apache.uid,
@@ -266,8 +314,11 @@ fn identity(start: &Start, group: &DaemonGroup) -> Identity {
 
 /// Who may connect beside root: Apache's children run as Apache's user, or as the one who started it.
 fn allowed_peers(start: &Start, group: &DaemonGroup) -> Vec<u32> {
-    let mut peers =
-        vec![if start.is_root { start.apache.uid } else { wsgi_sys::process::effective_uid() }];
+    let mut peers = vec![if start.is_root {
+        start.apache.uid
+    } else {
+        wsgi_sys::process::effective_uid()
+    }];
     peers.extend(group.options.socket_user.as_ref().map(|account| account.id));
     peers.dedup();
     peers

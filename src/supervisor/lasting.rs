@@ -42,7 +42,10 @@ pub(super) fn take(
 /// of a file that is gone is used again.)
 pub(super) fn is_owner(path: &Path, generation: u32) -> bool {
     let names = NAMES.lock();
-    names.as_ref().and_then(|names| names.get(path)).is_some_and(|l| l.generation == generation)
+    names
+        .as_ref()
+        .and_then(|names| names.get(path))
+        .is_some_and(|l| l.generation == generation)
 }
 
 #[cfg(test)]

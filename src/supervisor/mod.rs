@@ -1,7 +1,7 @@
 //! Daemon groups from the side of httpd's parent: setting them up when Apache starts, and the supervisor, a process of
 //! its own for each generation of the configuration, that starts, watches and ends their daemons.
 //!
-//! [`start`] and [`check`] run in the parent, which has one thread; [`serve`] in the supervisor, a fork of it that ends by
+//! [`start`] and [`check`] run in the parent, which has one thread; `serve` in the supervisor, a fork of it that ends by
 //! `_exit` and runs neither Python nor anything else of others. Decisions are in `wsgi_core::roster`.
 
 mod group;
@@ -48,7 +48,10 @@ impl Daemons {
 /// The client of a group, by its index in `Global::daemon_groups`. None only before [`start`]: a group that could not be set
 /// up has a client that answers 503.
 pub fn client<'s>(main: &Server<'s>, index: usize) -> Option<&'s Group> {
-    config::server(main).attached::<Daemons>()?.groups.get(index)
+    config::server(main)
+        .attached::<Daemons>()?
+        .groups
+        .get(index)
 }
 
 /// Looks at what the configuration says about daemons, also for `httpd -t`.
@@ -85,7 +88,10 @@ pub fn check(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<(), 
 /// As [`check`].
 pub fn start(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<Daemons, String> {
     if global.daemon_groups.is_empty() {
-        return Ok(Daemons { groups: Vec::new(), generation: None });
+        return Ok(Daemons {
+            groups: Vec::new(),
+            generation: None,
+        });
     }
     let start = surroundings(pconf, global)?;
     let mut planned: Vec<(&DaemonGroup, DaemonSettings)> = Vec::new();
@@ -98,7 +104,12 @@ pub fn start(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<Daem
     for (group, settings) in planned {
         let server = server_of(main, group);
         match group::set_up(&start, group, settings) {
-            Ok(SetUp { member, listener, client, warnings }) => {
+            Ok(SetUp {
+                member,
+                listener,
+                client,
+                warnings,
+            }) => {
                 for warning in warnings {
                     server.log(Level::Warn, format!("WSGI{:04}: {warning}", warning.code()));
                 }
@@ -145,7 +156,9 @@ fn report(server: &Server<'_>, group: &DaemonGroup, error: &SetUpError) {
 
 /// The server that a group is defined in.
 fn server_of<'s>(main: &Server<'s>, group: &DaemonGroup) -> Server<'s> {
-    main.list().nth(group.server_ordinal as usize).unwrap_or(*main)
+    main.list()
+        .nth(group.server_ordinal as usize)
+        .unwrap_or(*main)
 }
 
 fn surroundings(pconf: Pool<'_>, global: &Global) -> Result<Start, String> {
@@ -171,7 +184,10 @@ fn prefix(pconf: Pool<'_>, global: &Global) -> PathBuf {
         return PathBuf::from(prefix);
     }
     let folder = process::compiled_runtime_directory(pconf).unwrap_or_default();
-    PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(&folder).into_owned())).join("wsgi")
+    PathBuf::from(std::ffi::OsString::from(
+        String::from_utf8_lossy(&folder).into_owned(),
+    ))
+    .join("wsgi")
 }
 
 fn apache_facts() -> ProcessFacts {

@@ -64,8 +64,13 @@ impl Generation {
         main: Server<'static>,
     ) -> io::Result<Arc<Generation>> {
         let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let parent =
-            ParentEnds { listeners, read_end, write_end, supervisor: None, incarnation: 0 };
+        let parent = ParentEnds {
+            listeners,
+            read_end,
+            write_end,
+            supervisor: None,
+            incarnation: 0,
+        };
         let generation = Arc::new(Generation {
             members,
             parent: Mutex::new(Some(parent)),
@@ -93,8 +98,9 @@ impl Generation {
         // From both sides, so that the group exists whoever comes first.
         let _ = setpgid(Pid::from_raw(pid), Pid::from_raw(pid));
         let watched = Arc::clone(self);
-        let watch =
-            other_child::watch(&main, pid, move |ended| watched.supervisor_ended(pid, ended, main));
+        let watch = other_child::watch(&main, pid, move |ended| {
+            watched.supervisor_ended(pid, ended, main)
+        });
         if let Some(parent) = self.parent.lock().as_mut() {
             parent.supervisor = Some((pid, watch));
             parent.incarnation += 1;
@@ -104,8 +110,16 @@ impl Generation {
 
     /// In the new process.
     fn supervise(&self, main: Server<'static>) {
-        let Some(parent) = self.parent.lock().take() else { return };
-        let ParentEnds { listeners, read_end, write_end, incarnation, .. } = parent;
+        let Some(parent) = self.parent.lock().take() else {
+            return;
+        };
+        let ParentEnds {
+            listeners,
+            read_end,
+            write_end,
+            incarnation,
+            ..
+        } = parent;
         drop(write_end);
         let servers: Vec<Server<'static>> = main.list().collect();
         let of = |member: &Member| servers.get(member.server as usize).copied().unwrap_or(main);
@@ -156,7 +170,9 @@ impl Generation {
     /// The configuration ends. Gracefully, the supervisor goes on for the old children; otherwise everything ends now,
     /// and this waits for it (DMN-550).
     pub(super) fn end(&self, graceful: bool) {
-        let Some(parent) = self.parent.lock().take() else { return };
+        let Some(parent) = self.parent.lock().take() else {
+            return;
+        };
         let byte = [if graceful { GRACEFUL } else { STOP }];
         // It fails if the supervisor is dead; then there is nothing to end.
         let _ = write(&parent.write_end, &byte);
@@ -180,7 +196,10 @@ impl Generation {
 
     /// Removes what the supervisor has not removed itself.
     fn remove_sockets(&self) {
-        for Member { socket, settings, .. } in &self.members {
+        for Member {
+            socket, settings, ..
+        } in &self.members
+        {
             if socket.lasting && !lasting::is_owner(&socket.path, settings.generation) {
                 continue;
             }
@@ -198,10 +217,12 @@ fn wait_for(mut pids: Vec<i32>) {
     let deadline = Instant::now() + Duration::from_millis(STOP_TIME) + MARGIN;
     let mut pause = Duration::from_millis(1);
     loop {
-        pids.retain(|pid| match waitpid(Pid::from_raw(*pid), Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => true,
-            Ok(_) | Err(_) => false,
-        });
+        pids.retain(
+            |pid| match waitpid(Pid::from_raw(*pid), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => true,
+                Ok(_) | Err(_) => false,
+            },
+        );
         if pids.is_empty() {
             return;
         }
@@ -212,7 +233,8 @@ fn wait_for(mut pids: Vec<i32>) {
         pause = (pause * 2).min(Duration::from_millis(20));
     }
     for pid in pids {
-        let text = format!("WSGI5045: The supervisor (pid {pid}) did not end in time and is killed.");
+        let text =
+            format!("WSGI5045: The supervisor (pid {pid}) did not end in time and is killed.");
         log::process(Level::Error, text);
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         while waitpid(Pid::from_raw(pid), None) == Err(Errno::EINTR) {}

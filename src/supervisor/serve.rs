@@ -84,7 +84,14 @@ pub(super) fn run<S: RecordSink>(
 ) {
     // httpd's title stays; ps -o comm and top show this one. A kernel that refuses changes nothing else.
     let _ = nix::sys::prctl::set_name(c"wsgi-supervisor");
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPIPE, libc::SIGWINCH] {
+    for signal in [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGPIPE,
+        libc::SIGWINCH,
+    ] {
         // None of these can be refused by the kernel.
         let _ = signals::ignore(signal);
     }
@@ -100,7 +107,10 @@ pub(super) fn run<S: RecordSink>(
         .iter()
         .zip(listeners)
         .map(|(member, listener)| {
-            let plan = GroupPlan { instance_base: incarnation << 20, ..member.plan.clone() };
+            let plan = GroupPlan {
+                instance_base: incarnation << 20,
+                ..member.plan.clone()
+            };
             let slots = member.board.slots() as usize;
             Group {
                 member,
@@ -119,7 +129,11 @@ pub(super) fn run<S: RecordSink>(
         origin: Instant::now(),
     };
     supervisor.everywhere(&Event::Begin);
-    while !supervisor.groups.iter().all(|group| group.listener.is_none()) {
+    while !supervisor
+        .groups
+        .iter()
+        .all(|group| group.listener.is_none())
+    {
         supervisor.turn();
     }
 }
@@ -179,7 +193,12 @@ impl<S: RecordSink> Supervisor<'_, S> {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let Some(next) = self.groups.iter().filter_map(|g| g.roster.next_wake()).min() else {
+        let Some(next) = self
+            .groups
+            .iter()
+            .filter_map(|g| g.roster.next_wake())
+            .min()
+        else {
             return PollTimeout::NONE;
         };
         let millis = next.saturating_sub(self.now()).min(60_000);
@@ -187,7 +206,9 @@ impl<S: RecordSink> Supervisor<'_, S> {
     }
 
     fn read_generation(&mut self) {
-        let Some(generation) = &self.generation else { return };
+        let Some(generation) = &self.generation else {
+            return;
+        };
         let mut bytes = [0; 16];
         match nix::unistd::read(generation, &mut bytes) {
             Ok(0) => {
@@ -259,10 +280,16 @@ impl<S: RecordSink> Supervisor<'_, S> {
     fn read_daemon(&mut self, index: usize, slot: u32) {
         for _ in 0..MESSAGES_AT_A_TIME {
             let group = &mut self.groups[index];
-            let Some(daemon) = group.daemons.get_mut(slot as usize).and_then(Option::as_mut) else {
+            let Some(daemon) = group
+                .daemons
+                .get_mut(slot as usize)
+                .and_then(Option::as_mut)
+            else {
                 return;
             };
-            let Some(channel) = &daemon.channel else { return };
+            let Some(channel) = &daemon.channel else {
+                return;
+            };
             match channel.try_receive::<FromDaemon>() {
                 Ok(Received::Message(message)) => self.message(index, slot, message),
                 Ok(Received::Nothing) => return,
@@ -292,8 +319,17 @@ impl<S: RecordSink> Supervisor<'_, S> {
                 self.sink.record(group, level.max(1), &text);
                 return;
             }
-            FromDaemon::Replace { reason, draining } => Event::Replace { slot, reason, draining },
-            FromDaemon::Failed { code, level, text } => Event::Failed { slot, code, level, text },
+            FromDaemon::Replace { reason, draining } => Event::Replace {
+                slot,
+                reason,
+                draining,
+            },
+            FromDaemon::Failed { code, level, text } => Event::Failed {
+                slot,
+                code,
+                level,
+                text,
+            },
         };
         self.event(group, event);
     }
@@ -357,7 +393,11 @@ impl<S: RecordSink> Supervisor<'_, S> {
         let error_log = self.sink.error_log(index);
         match spawn::daemon(group.member, listener.as_fd(), error_log, slot, instance) {
             Ok((pid, channel)) => {
-                let daemon = Daemon { pid, channel: Some(channel), reported: false };
+                let daemon = Daemon {
+                    pid,
+                    channel: Some(channel),
+                    reported: false,
+                };
                 let pid = u32::try_from(pid).expect("a pid is positive");
                 group.member.board.set_pid(slot, pid);
                 if let Some(place) = group.daemons.get_mut(slot as usize) {
@@ -365,13 +405,21 @@ impl<S: RecordSink> Supervisor<'_, S> {
                 }
                 Event::Spawned { slot, pid }
             }
-            Err(error) => Event::SpawnFailed { slot, error: error.to_string() },
+            Err(error) => Event::SpawnFailed {
+                slot,
+                error: error.to_string(),
+            },
         }
     }
 
     fn tell(&mut self, index: usize, slot: u32, message: &ToDaemon) {
-        let Some(daemon) = self.daemon(index, slot) else { return };
-        let told = daemon.channel.as_ref().is_some_and(|c| c.try_send(message).unwrap_or(false));
+        let Some(daemon) = self.daemon(index, slot) else {
+            return;
+        };
+        let told = daemon
+            .channel
+            .as_ref()
+            .is_some_and(|c| c.try_send(message).unwrap_or(false));
         if !told {
             // It does not read, or has closed its end: a signal is all that is left.
             self.signal(index, slot, libc::SIGTERM);

@@ -68,7 +68,12 @@ pub(super) fn daemon(
         // The supervisor is one thread, so that this is the end of the supervisor.
         parent_death_signal: Some(libc::SIGKILL),
     })?;
-    let settings = DaemonSettings { slot, instance, ..member.settings.clone() };
-    ours.send(&ToDaemon::Start(Box::new(settings))).map_err(SpawnError::Settings)?;
+    let settings = DaemonSettings {
+        slot,
+        instance,
+        ..member.settings.clone()
+    };
+    ours.send(&ToDaemon::Start(Box::new(settings)))
+        .map_err(SpawnError::Settings)?;
     Ok((pid, ours))
 }

@@ -48,7 +48,13 @@ impl Default for Inbox {
 impl Inbox {
     /// Empty, with the usual capacity.
     pub fn new() -> Inbox {
-        Inbox { bytes: vec![0; CAPACITY], start: 0, end: 0, data_left: 0, data_flags: 0 }
+        Inbox {
+            bytes: vec![0; CAPACITY],
+            start: 0,
+            end: 0,
+            data_left: 0,
+            data_flags: 0,
+        }
     }
 
     /// Forgets everything: another connection is going to be read.
@@ -106,7 +112,10 @@ impl Inbox {
             self.data_left = header.len;
             self.data_flags = header.flags;
             if header.len == 0 {
-                return Ok(Some(Piece::Data { range: self.start..self.start, flags: header.flags }));
+                return Ok(Some(Piece::Data {
+                    range: self.start..self.start,
+                    flags: header.flags,
+                }));
             }
             return Ok(self.data());
         }
@@ -126,8 +135,15 @@ impl Inbox {
         let from = self.start;
         self.start += len;
         self.data_left -= len;
-        let flags = if self.data_left == 0 { self.data_flags } else { 0 };
-        Some(Piece::Data { range: from..self.start, flags })
+        let flags = if self.data_left == 0 {
+            self.data_flags
+        } else {
+            0
+        };
+        Some(Piece::Data {
+            range: from..self.start,
+            flags,
+        })
     }
 }
 
@@ -163,7 +179,11 @@ mod tests {
                         if !open {
                             found.push((Kind::Data, Vec::new()));
                         }
-                        found.last_mut().unwrap().1.extend_from_slice(inbox.bytes(&range));
+                        found
+                            .last_mut()
+                            .unwrap()
+                            .1
+                            .extend_from_slice(inbox.bytes(&range));
                         open = flags != FLAG_FLUSH;
                     }
                 }
@@ -201,7 +221,10 @@ mod tests {
         encode_plain(&mut stream, Kind::Data, FLAG_FLUSH, &data).unwrap();
         encode_plain(&mut stream, Kind::End, 0, &[0]).unwrap();
         let found = read_all(&stream, usize::MAX);
-        assert_eq!(found, [(Kind::Head, head), (Kind::Data, data), (Kind::End, vec![0])]);
+        assert_eq!(
+            found,
+            [(Kind::Head, head), (Kind::Data, data), (Kind::End, vec![0])]
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - While nothing of a group is up and starting fails, [`Action::Failing`] makes requests fail promptly.
 //! - At the end of a generation the processes go on for the old generation's children, bounded by `graceful-timeout`.
 
+mod ending;
 mod messages;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,9 @@ const ALERT: u8 = 1;
 pub fn pause_for(failures: u32) -> Millis {
     match failures {
         0 => 0,
-        n => 1000u64.saturating_mul(1 << (n - 1).min(10)).min(LONGEST_PAUSE),
+        n => 1000u64
+            .saturating_mul(1 << (n - 1).min(10))
+            .min(LONGEST_PAUSE),
     }
 }
 
@@ -129,8 +132,17 @@ impl Roster {
             Event::Spawned { slot, pid } => self.spawned(slot, pid),
             Event::SpawnFailed { slot, error } => self.spawn_failed(slot, &error, now),
             Event::Ready { slot } => self.ready(slot, now),
-            Event::Replace { slot, reason, draining } => self.replace(slot, reason, draining),
-            Event::Failed { slot, code, level, text } => self.failed(slot, code, level, &text),
+            Event::Replace {
+                slot,
+                reason,
+                draining,
+            } => self.replace(slot, reason, draining),
+            Event::Failed {
+                slot,
+                code,
+                level,
+                text,
+            } => self.failed(slot, code, level, &text),
             Event::Exited { slot, end } => self.exited(slot, end, now),
             Event::Clock => {}
             Event::Close => self.close(now),
@@ -152,20 +164,25 @@ impl Roster {
         match self.phase {
             GroupPhase::New => None,
             GroupPhase::Open => self.next_start(),
-            GroupPhase::Closing { deadline } => {
-                Some(self.next_start().map_or(deadline, |start| start.min(deadline)))
-            }
-            GroupPhase::Draining { deadline } | GroupPhase::Stopping { deadline, killed: false } => {
-                (!self.is_empty()).then_some(deadline)
-            }
+            GroupPhase::Closing { deadline } => Some(
+                self.next_start()
+                    .map_or(deadline, |start| start.min(deadline)),
+            ),
+            GroupPhase::Draining { deadline }
+            | GroupPhase::Stopping {
+                deadline,
+                killed: false,
+            } => (!self.is_empty()).then_some(deadline),
             GroupPhase::Stopping { killed: true, .. } => None,
         }
     }
 
     /// Whether the group has ended: no process runs and none will be started.
     pub fn is_done(&self) -> bool {
-        let ended =
-            matches!(self.phase, GroupPhase::Draining { .. } | GroupPhase::Stopping { .. });
+        let ended = matches!(
+            self.phase,
+            GroupPhase::Draining { .. } | GroupPhase::Stopping { .. }
+        );
         ended && self.is_empty()
     }
 
@@ -176,7 +193,10 @@ impl Roster {
 
     /// The slot of a running process.
     pub fn slot_of(&self, pid: u32) -> Option<u32> {
-        let at = self.slots.iter().position(|p| p.is_some_and(|p| p.pid == pid && pid != 0))?;
+        let at = self
+            .slots
+            .iter()
+            .position(|p| p.is_some_and(|p| p.pid == pid && pid != 0))?;
         u32::try_from(at).ok()
     }
 
@@ -195,13 +215,23 @@ impl Roster {
     }
 
     fn count(&self, which: impl Fn(State) -> bool) -> usize {
-        self.slots.iter().flatten().filter(|p| which(p.state)).count()
+        self.slots
+            .iter()
+            .flatten()
+            .filter(|p| which(p.state))
+            .count()
     }
 
     /// How many processes there should be: one at a time while starting fails.
     fn wanted(&self) -> usize {
         let all = self.plan.processes as usize;
-        if self.start_failures > 0 { self.count(|s| s == State::Serving).saturating_add(1).min(all) } else { all }
+        if self.start_failures > 0 {
+            self.count(|s| s == State::Serving)
+                .saturating_add(1)
+                .min(all)
+        } else {
+            all
+        }
     }
 
     fn process(&mut self, slot: u32) -> Option<&mut Process> {
@@ -213,7 +243,9 @@ impl Roster {
     }
 
     fn spawned(&mut self, slot: u32, pid: u32) {
-        let Some(process) = self.process(slot) else { return };
+        let Some(process) = self.process(slot) else {
+            return;
+        };
         process.pid = pid;
         let text = format!(
             "Process (pid {pid}) of daemon group '{}' started, {}.",
@@ -231,7 +263,9 @@ impl Roster {
     }
 
     fn spawn_failed(&mut self, slot: u32, error: &str, now: Millis) {
-        let Some(process) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(process) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
         self.actions.push(Action::Clear { slot });
         self.count_failure(process.started, now);
         let pause = self.not_before.saturating_sub(now) / 1000;
@@ -243,7 +277,9 @@ impl Roster {
     }
 
     fn ready(&mut self, slot: u32, now: Millis) {
-        let Some(process) = self.process(slot) else { return };
+        let Some(process) = self.process(slot) else {
+            return;
+        };
         if process.state != State::Starting {
             return;
         }
@@ -251,7 +287,10 @@ impl Roster {
         process.ready = Some(now);
         let pid = process.pid;
         self.start_failures = 0;
-        let text = format!("Process (pid {pid}) of daemon group '{}' is ready.", self.plan.name);
+        let text = format!(
+            "Process (pid {pid}) of daemon group '{}' is ready.",
+            self.plan.name
+        );
         self.record(INFO, text);
         self.relieve();
     }
@@ -264,13 +303,17 @@ impl Roster {
                 .iter()
                 .enumerate()
                 .filter_map(|(slot, process)| match process {
-                    Some(Process { state: State::Retiring(reason), instance, .. }) => {
-                        Some((*instance, u32::try_from(slot).ok()?, *reason))
-                    }
+                    Some(Process {
+                        state: State::Retiring(reason),
+                        instance,
+                        ..
+                    }) => Some((*instance, u32::try_from(slot).ok()?, *reason)),
                     _ => None,
                 })
                 .min_by_key(|&(instance, ..)| instance);
-            let Some((_, slot, reason)) = oldest else { return };
+            let Some((_, slot, reason)) = oldest else {
+                return;
+            };
             if let Some(process) = self.process(slot) {
                 process.state = State::Leaving { stopped: false };
             }
@@ -279,7 +322,9 @@ impl Roster {
     }
 
     fn replace(&mut self, slot: u32, reason: Reason, draining: bool) {
-        let Some(process) = self.process(slot) else { return };
+        let Some(process) = self.process(slot) else {
+            return;
+        };
         match (process.state, draining) {
             (State::Serving, false) => process.state = State::Retiring(reason),
             (State::Serving | State::Retiring(_), true) => {
@@ -296,7 +341,9 @@ impl Roster {
     }
 
     fn failed(&mut self, slot: u32, code: u16, level: u8, text: &str) {
-        let Some(process) = self.process(slot) else { return };
+        let Some(process) = self.process(slot) else {
+            return;
+        };
         if process.failed || process.state != State::Starting {
             return;
         }
@@ -308,11 +355,16 @@ impl Roster {
     }
 
     fn exited(&mut self, slot: u32, end: Exit, now: Millis) {
-        let Some(process) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(process) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
         self.actions.push(Action::Clear { slot });
         let Process { pid, .. } = process;
         let name = self.plan.name.clone();
-        self.record(INFO, format!("Process (pid {pid}) of daemon group '{name}' has ended ({end})."));
+        self.record(
+            INFO,
+            format!("Process (pid {pid}) of daemon group '{name}' has ended ({end})."),
+        );
         if !matches!(self.phase, GroupPhase::Open | GroupPhase::Closing { .. }) {
             return;
         }
@@ -374,78 +426,6 @@ impl Roster {
         }
     }
 
-    fn close(&mut self, now: Millis) {
-        if !matches!(self.phase, GroupPhase::New | GroupPhase::Open) {
-            return;
-        }
-        if self.plan.service {
-            // The next generation's service must not run beside this one.
-            self.stop_all(now);
-            return;
-        }
-        let deadline = now.saturating_add(self.plan.graceful_timeout.saturating_mul(1000));
-        self.phase = GroupPhase::Closing { deadline };
-    }
-
-    fn drain_all(&mut self, now: Millis) {
-        // The daemons end by themselves within graceful-timeout and shutdown-timeout. Where that is off or they hang,
-        // nothing may be left of an old generation all the same.
-        let shutdown = if self.plan.shutdown_timeout == 0 { 5 } else { self.plan.shutdown_timeout };
-        let bound = self.plan.graceful_timeout.saturating_add(shutdown).saturating_mul(1000);
-        self.phase =
-            GroupPhase::Draining { deadline: now.saturating_add(bound).saturating_add(STOP_TIME) };
-        for slot in 0..self.slots.len() as u32 {
-            let Some(process) = self.process(slot) else { continue };
-            match process.state {
-                State::Serving | State::Retiring(_) => {
-                    process.state = State::Leaving { stopped: false };
-                    let reason = Reason::ShutdownSignal;
-                    self.actions.push(Action::Drain { slot, reason });
-                }
-                State::Starting => self.stop_one(slot),
-                State::Leaving { .. } => {}
-            }
-        }
-    }
-
-    fn stop_one(&mut self, slot: u32) {
-        let Some(process) = self.process(slot) else { return };
-        // A process that is only about to be forked is stopped when its pid is known.
-        if process.pid == 0 || process.state == (State::Leaving { stopped: true }) {
-            return;
-        }
-        process.state = State::Leaving { stopped: true };
-        self.actions.push(Action::Stop { slot, reason: Reason::ShutdownSignal });
-    }
-
-    fn stop_all(&mut self, now: Millis) {
-        if matches!(self.phase, GroupPhase::Stopping { .. }) {
-            return;
-        }
-        self.phase = GroupPhase::Stopping { deadline: now.saturating_add(STOP_TIME), killed: false };
-        for slot in 0..self.slots.len() as u32 {
-            self.stop_one(slot);
-        }
-    }
-
-    fn look_at_clock(&mut self, now: Millis) {
-        match self.phase {
-            GroupPhase::Closing { deadline } if now >= deadline => self.drain_all(now),
-            GroupPhase::Draining { deadline } if now >= deadline && !self.is_empty() => {
-                self.stop_all(now);
-            }
-            GroupPhase::Stopping { deadline, killed: false } if now >= deadline => {
-                self.phase = GroupPhase::Stopping { deadline, killed: true };
-                for slot in 0..self.slots.len() as u32 {
-                    if self.process(slot).is_some_and(|p| p.pid != 0) {
-                        self.actions.push(Action::Kill { slot });
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// Starts what is missing.
     fn fill(&mut self, now: Millis) {
         if !matches!(self.phase, GroupPhase::Open | GroupPhase::Closing { .. })
@@ -468,7 +448,10 @@ impl Roster {
                 failed: false,
                 state: State::Starting,
             });
-            self.actions.push(Action::Spawn { slot: free as u32, instance });
+            self.actions.push(Action::Spawn {
+                slot: free as u32,
+                instance,
+            });
         }
     }
 

@@ -23,7 +23,11 @@ struct Group {
 
 impl Group {
     fn new(plan: GroupPlan) -> Group {
-        Group { roster: Roster::new(plan), now: 10_000, records: Vec::new() }
+        Group {
+            roster: Roster::new(plan),
+            now: 10_000,
+            records: Vec::new(),
+        }
     }
 
     /// Takes an event; starts every process that is asked for. Records are kept apart.
@@ -65,12 +69,17 @@ impl Group {
     }
 
     fn logged(&self, level: u8, what: &str) -> bool {
-        self.records.iter().any(|(l, text)| *l == level && text.contains(what))
+        self.records
+            .iter()
+            .any(|(l, text)| *l == level && text.contains(what))
     }
 }
 
 fn exited(slot: u32) -> Event {
-    Event::Exited { slot, end: Exit::Signal(9) }
+    Event::Exited {
+        slot,
+        end: Exit::Signal(9),
+    }
 }
 
 fn spawns(actions: &[Action]) -> Vec<u32> {
@@ -130,14 +139,25 @@ fn failures_to_start_are_throttled() {
     group.act(Event::Begin);
     for pause in [1, 2, 4, 8, 16, 20, 20] {
         let text = "chdir to '/home/x' failed".to_owned();
-        group.act(Event::Failed { slot: 0, code: 9, level: 1, text });
-        let actions = group.act(Event::Exited { slot: 0, end: Exit::Status(255) });
+        group.act(Event::Failed {
+            slot: 0,
+            code: 9,
+            level: 1,
+            text,
+        });
+        let actions = group.act(Event::Exited {
+            slot: 0,
+            end: Exit::Status(255),
+        });
         assert_eq!(spawns(&actions), [] as [u32; 0]);
         assert_eq!(group.after(pause * 1000 - 1), []);
         assert_eq!(spawns(&group.after(1)), [0]);
     }
     assert!(group.logged(ALERT, "WSGI0009: chdir"));
-    assert_eq!(group.act(Event::Ready { slot: 0 }), [Action::Failing(false)]);
+    assert_eq!(
+        group.act(Event::Ready { slot: 0 }),
+        [Action::Failing(false)]
+    );
 }
 
 /// A group of many does not jump to the longest pause because all of them failed at once, and tries with one.
@@ -183,11 +203,30 @@ fn a_failed_fork_is_tried_again() {
 fn replacement_comes_before_drain() {
     let mut group = Group::serving(plan(1));
     let reason = Reason::MaximumRequests;
-    let actions = group.act(Event::Replace { slot: 0, reason, draining: false });
-    assert_eq!(actions, [Action::Spawn { slot: 1, instance: 2 }]);
-    assert_eq!(group.act(Event::Ready { slot: 1 }), [Action::Drain { slot: 0, reason }]);
+    let actions = group.act(Event::Replace {
+        slot: 0,
+        reason,
+        draining: false,
+    });
+    assert_eq!(
+        actions,
+        [Action::Spawn {
+            slot: 1,
+            instance: 2
+        }]
+    );
+    assert_eq!(
+        group.act(Event::Ready { slot: 1 }),
+        [Action::Drain { slot: 0, reason }]
+    );
     group.now += 10;
-    assert_eq!(group.act(Event::Exited { slot: 0, end: Exit::Status(0) }), [Action::Clear { slot: 0 }]);
+    assert_eq!(
+        group.act(Event::Exited {
+            slot: 0,
+            end: Exit::Status(0)
+        }),
+        [Action::Clear { slot: 0 }]
+    );
 }
 
 /// The old process goes on serving while its replacement cannot start.
@@ -195,7 +234,11 @@ fn replacement_comes_before_drain() {
 fn no_drain_without_a_replacement() {
     let mut group = Group::serving(plan(1));
     let reason = Reason::RestartInterval;
-    group.act(Event::Replace { slot: 0, reason, draining: false });
+    group.act(Event::Replace {
+        slot: 0,
+        reason,
+        draining: false,
+    });
     let actions = group.act(exited(1));
     assert_eq!(actions, [Action::Clear { slot: 1 }]);
     assert_eq!(spawns(&group.after(1000)), [1]);
@@ -207,10 +250,17 @@ fn drains_only_above_the_full_number() {
     let mut group = Group::serving(plan(2));
     group.now += 5000;
     let reason = Reason::MaximumRequests;
-    group.act(Event::Replace { slot: 1, reason, draining: false });
+    group.act(Event::Replace {
+        slot: 1,
+        reason,
+        draining: false,
+    });
     assert_eq!(spawns(&group.act(exited(0))), [0]);
     assert_eq!(group.act(Event::Ready { slot: 0 }), []);
-    assert_eq!(group.act(Event::Ready { slot: 2 }), [Action::Drain { slot: 1, reason }]);
+    assert_eq!(
+        group.act(Event::Ready { slot: 2 }),
+        [Action::Drain { slot: 1, reason }]
+    );
 }
 
 /// DMN-267: a process that found a changed script refuses already, so its replacement is all that is to do.
@@ -218,7 +268,11 @@ fn drains_only_above_the_full_number() {
 fn a_reload_is_replaced_at_once() {
     let mut group = Group::serving(plan(1));
     let reason = Reason::ScriptReload;
-    let actions = group.act(Event::Replace { slot: 0, reason, draining: true });
+    let actions = group.act(Event::Replace {
+        slot: 0,
+        reason,
+        draining: true,
+    });
     assert_eq!(spawns(&actions), [1]);
     assert!(!actions.contains(&Action::Failing(true)));
     assert_eq!(group.act(Event::Ready { slot: 1 }), []);
@@ -230,12 +284,26 @@ fn draining_processes_do_not_block_the_group() {
     let mut group = Group::serving(plan(1));
     let reason = Reason::ScriptReload;
     for slot in 0..3 {
-        let actions = group.act(Event::Replace { slot, reason, draining: true });
+        let actions = group.act(Event::Replace {
+            slot,
+            reason,
+            draining: true,
+        });
         assert_eq!(spawns(&actions), [slot + 1]);
         group.act(Event::Ready { slot: slot + 1 });
     }
-    let actions = group.act(Event::Replace { slot: 3, reason, draining: true });
-    assert_eq!(actions, [Action::Stop { slot: 0, reason: Reason::ShutdownSignal }]);
+    let actions = group.act(Event::Replace {
+        slot: 3,
+        reason,
+        draining: true,
+    });
+    assert_eq!(
+        actions,
+        [Action::Stop {
+            slot: 0,
+            reason: Reason::ShutdownSignal
+        }]
+    );
     assert_eq!(spawns(&group.act(exited(0))), [0]);
 }
 
@@ -246,11 +314,21 @@ fn a_generation_drains_after_its_children() {
     let mut group = Group::serving(plan(2));
     group.now += 5000;
     assert_eq!(group.act(Event::Close), []);
-    assert_eq!(spawns(&group.act(exited(0))), [0], "old children still have full service");
+    assert_eq!(
+        spawns(&group.act(exited(0))),
+        [0],
+        "old children still have full service"
+    );
     group.act(Event::Ready { slot: 0 });
     let reason = Reason::ShutdownSignal;
     let actions = group.act(Event::ChildrenGone);
-    assert_eq!(actions, [Action::Drain { slot: 0, reason }, Action::Drain { slot: 1, reason }]);
+    assert_eq!(
+        actions,
+        [
+            Action::Drain { slot: 0, reason },
+            Action::Drain { slot: 1, reason }
+        ]
+    );
     group.act(exited(0));
     assert!(!group.roster.is_done());
     group.act(exited(1));
@@ -276,7 +354,13 @@ fn a_stop_is_bounded() {
     let mut group = Group::serving(plan(2));
     let reason = Reason::ShutdownSignal;
     let actions = group.act(Event::Stop);
-    assert_eq!(actions, [Action::Stop { slot: 0, reason }, Action::Stop { slot: 1, reason }]);
+    assert_eq!(
+        actions,
+        [
+            Action::Stop { slot: 0, reason },
+            Action::Stop { slot: 1, reason }
+        ]
+    );
     assert_eq!(group.act(exited(0)), [Action::Clear { slot: 0 }]);
     assert_eq!(group.after(2999), []);
     assert_eq!(group.after(1), [Action::Kill { slot: 1 }]);
@@ -292,21 +376,39 @@ fn a_stop_catches_a_process_being_forked() {
     roster.act(Event::Begin, 0);
     assert_eq!(roster.act(Event::Stop, 0), []);
     let actions = roster.act(Event::Spawned { slot: 0, pid: 7 }, 0);
-    assert!(actions.contains(&Action::Stop { slot: 0, reason: Reason::ShutdownSignal }));
+    assert!(actions.contains(&Action::Stop {
+        slot: 0,
+        reason: Reason::ShutdownSignal
+    }));
 }
 
 /// DMN-561: a service script that returns at once loops once a second, whatever it was.
 #[test]
 fn a_service_returns_once_a_second() {
-    let mut group = Group::new(GroupPlan { service: true, ..plan(1) });
+    let mut group = Group::new(GroupPlan {
+        service: true,
+        ..plan(1)
+    });
     group.act(Event::Begin);
     for _ in 0..4 {
         group.now += 50;
-        assert_eq!(group.act(Event::Exited { slot: 0, end: Exit::Status(0) }), [Action::Clear { slot: 0 }]);
+        assert_eq!(
+            group.act(Event::Exited {
+                slot: 0,
+                end: Exit::Status(0)
+            }),
+            [Action::Clear { slot: 0 }]
+        );
         assert_eq!(spawns(&group.after(950)), [0]);
     }
     let actions = group.act(Event::Close);
-    assert_eq!(actions, [Action::Stop { slot: 0, reason: Reason::ShutdownSignal }]);
+    assert_eq!(
+        actions,
+        [Action::Stop {
+            slot: 0,
+            reason: Reason::ShutdownSignal
+        }]
+    );
 }
 
 /// What a daemon must not say changes nothing.
@@ -315,20 +417,48 @@ fn hostile_reports_are_ignored() {
     let mut group = Group::serving(plan(1));
     assert_eq!(group.act(Event::Ready { slot: 0 }), []);
     assert_eq!(group.act(Event::Ready { slot: 99 }), []);
-    assert_eq!(group.act(Event::Failed { slot: 0, code: 1, level: 0, text: "x".into() }), []);
+    assert_eq!(
+        group.act(Event::Failed {
+            slot: 0,
+            code: 1,
+            level: 0,
+            text: "x".into()
+        }),
+        []
+    );
     assert_eq!(group.act(exited(3)), []);
     let reason = Reason::MaximumRequests;
-    group.act(Event::Replace { slot: 0, reason, draining: false });
-    assert_eq!(group.act(Event::Replace { slot: 0, reason, draining: false }), []);
+    group.act(Event::Replace {
+        slot: 0,
+        reason,
+        draining: false,
+    });
+    assert_eq!(
+        group.act(Event::Replace {
+            slot: 0,
+            reason,
+            draining: false
+        }),
+        []
+    );
     assert!(!group.logged(0, "x"));
 }
 
 /// A supervisor that follows a dead one uses other instance numbers, so that no kept connection is taken for its own.
 #[test]
 fn instances_start_above_the_base() {
-    let mut group = Group::new(GroupPlan { instance_base: 1 << 20, ..plan(1) });
+    let mut group = Group::new(GroupPlan {
+        instance_base: 1 << 20,
+        ..plan(1)
+    });
     let actions = group.act(Event::Begin);
-    assert_eq!(actions, [Action::Spawn { slot: 0, instance: (1 << 20) + 1 }]);
+    assert_eq!(
+        actions,
+        [Action::Spawn {
+            slot: 0,
+            instance: (1 << 20) + 1
+        }]
+    );
     assert_eq!(group.roster.slot_of(100 + (1 << 20) + 1), Some(0));
     assert_eq!(group.roster.slot_of(0), None);
 }

@@ -1,0 +1,41 @@
+# make serve: Apache on 127.0.0.1:8000 with the examples. make test: all tests. Both install what is missing (Debian 12 and 13).
+
+# Pythons to build a runtime for.
+PYTHONS ?= /usr/bin/python3
+PORT ?= 8000
+APXS ?= apxs
+PREFIX ?=
+DESTDIR ?=
+export APXS
+
+.PHONY: all setup build build-debug serve test test-long check install clean
+
+all: build
+
+setup:
+	tools/setup.sh
+
+build: setup
+	tools/build.sh release $(PYTHONS)
+
+build-debug: setup
+	tools/build.sh debug $(PYTHONS)
+
+serve: build
+	PORT=$(PORT) tools/serve.sh
+
+test: build-debug
+	tools/test.sh $(PYTHONS)
+
+# The same with 30 seconds of load where `make test` has a few.
+test-long: build-debug
+	WSGI_LOAD_SECONDS=30 tools/test.sh $(PYTHONS)
+
+check: setup
+	tools/check.sh $(PYTHONS)
+
+install: build
+	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) tools/install.sh
+
+clean:
+	rm -rf target target-python-* examples/.run

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs module, daemon and runtimes of target/release into Apache's module folder, and prints the line for httpd.conf.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+folder=$("${APXS:-apxs}" -q LIBEXECDIR)
+[[ -z ${PREFIX:-} ]] || folder=$PREFIX/lib/apache2/modules
+destination=${DESTDIR:-}$folder
+install -d -m 755 "$destination" "$destination/mod_wsgi"
+# Debug information stays in the build folder.
+install -m 644 -s "$target/release/libmod_wsgi.so" "$destination/mod_wsgi.so"
+install -m 755 -s "$target/release/mod_wsgi-daemon" "$destination/mod_wsgi/mod_wsgi-daemon"
+for runtime in "$target"/release/mod_wsgi/python*.so; do
+    install -m 644 -s "$runtime" "$destination/mod_wsgi/"
+done
+echo "LoadModule wsgi_module $folder/mod_wsgi.so"
