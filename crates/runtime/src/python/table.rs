@@ -1,6 +1,5 @@
 //! The runtime's entry, the only symbol that the library exports, and the table behind it.
 
-use pyo3::ffi;
 use wsgi_core::python::PythonSettings;
 use wsgi_runtime_api::engine::{Engine, HostCalls, Request, Transport, table};
 use wsgi_runtime_api::{Outcome, RuntimeTable};
@@ -19,8 +18,9 @@ pub extern "C" fn mod_wsgi_runtime() -> *const RuntimeTable {
 }
 
 impl Engine for Runtime {
-    #[expect(clippy::cast_sign_loss, reason = "a version number")]
-    const PYTHON_VERSION: u32 = ffi::PY_VERSION_HEX as u32;
+    // Of the release series; the patch release is that of the libpython that is found.
+    const PYTHON_VERSION: u32 =
+        number(env!("WSGI_PYTHON_MAJOR")) << 24 | number(env!("WSGI_PYTHON_MINOR")) << 16;
     const FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);
 
     fn start(settings: PythonSettings, host: HostCalls) -> bool {
@@ -66,4 +66,15 @@ impl Engine for Runtime {
         wsgi::leave_thread();
         thread::leave();
     }
+}
+
+/// A decimal number that the build script wrote.
+const fn number(text: &str) -> u32 {
+    let mut value = 0;
+    let mut rest = text.as_bytes();
+    while let [digit, others @ ..] = rest {
+        value = value * 10 + (*digit - b'0') as u32;
+        rest = others;
+    }
+    value
 }

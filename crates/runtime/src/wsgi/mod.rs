@@ -1,0 +1,221 @@
+//! The PEP 3333 engine: safe code over pyo3's types. Above it is the table (`python::table`), below it what the host lends.
+//!
+//! [`handle`] is the way of a request: without the GIL it looks at the script's file, then enters the interpreter once,
+//! where the application runs ([`run`]); what can be sent without Python is sent after leaving it again.
+
+mod adapter;
+mod current;
+mod environ;
+mod events;
+mod exchange;
+mod file_wrapper;
+pub(crate) mod finish;
+mod input;
+mod lines;
+mod module;
+pub(crate) mod process;
+mod report;
+mod run;
+mod script;
+pub(crate) mod setup;
+mod signals;
+pub(crate) mod state;
+mod streams;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::types::PyAnyMethods;
+use wsgi_runtime_api::Outcome;
+use wsgi_runtime_api::engine::{Block, Request, Transport};
+
+use self::exchange::{Exchange, Rest};
+use self::process::{CRITICAL, ERROR, INFO, WARNING};
+use self::run::{After, Body};
+use self::script::{Changed, Context, Found};
+use crate::python::interpreter::{self, no_thread_state};
+use crate::python::lend::lend;
+use crate::python::{Arrival, Interpreter};
+
+/// Runs a request on the calling thread, which holds no GIL.
+pub(crate) fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome {
+    let script = String::from_utf8_lossy(request.script_filename()).into_owned();
+    let wrap = |lent| {
+        Arc::new(Exchange::new(lent, script, request.counts_as_activity(), request.is_head()))
+    };
+    lend(transport, wrap, |exchange| exchange.lent(), |exchange| handle_lent(request, exchange))
+}
+
+fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
+    let name = request.application_group();
+    let unavailable = || {
+        let which = process::describe_interpreter(&String::from_utf8_lossy(name));
+        exchange.log(ERROR, 0, format!("WSGI0087: The {which} is not available.").as_bytes());
+        Outcome::Unavailable
+    };
+    let Ok(interpreter) = interpreter::get(name) else { return unavailable() };
+    let modified =
+        if request.reloads_scripts() { script::modified(request.script()) } else { None };
+    let arrived = Instant::now();
+    let entered = interpreter.enter(Arrival::Request, |py, state| {
+        exchange.counters.waited_for_gil(arrived.elapsed());
+        state.clear_graveyard(py);
+        run::run(py, state, request, exchange, modified)
+    });
+    let Ok(after) = entered else {
+        no_thread_state(interpreter.name());
+        return unavailable();
+    };
+    match after {
+        After::Outcome(outcome) => outcome,
+        After::Conclude => exchange.conclude(&Rest::End),
+        After::Send(Body::Copied(bytes)) => {
+            let block = [Block::from(bytes.as_slice())];
+            exchange.conclude(&Rest::Body(if bytes.is_empty() { &[] } else { &block }))
+        }
+        After::Send(Body::Kept(kept)) => {
+            let blocks: Vec<Block<'_>> = kept.iter().map(|bytes| Block::from(&**bytes)).collect();
+            let outcome = exchange.conclude(&Rest::Body(&blocks));
+            drop(blocks);
+            bury(interpreter, kept);
+            outcome
+        }
+    }
+}
+
+/// Bytes that wait in the graveyard until the next request, at most; more are freed at once.
+const MOST_BURIED: usize = 4 * 1024 * 1024;
+
+/// Gives bytes back to Python: by the next thread that holds the GIL anyway, unless they are many.
+fn bury(interpreter: &'static Interpreter, kept: Vec<pyo3::pybacked::PyBackedBytes>) {
+    let total: usize = kept.iter().map(|bytes| bytes.len()).sum();
+    let is_much = total > MOST_BURIED;
+    if let Some(state) = interpreter.state() {
+        state.bury(kept);
+    }
+    if is_much {
+        // The thread has a thread state in this interpreter: it just ran the request there.
+        let _ = interpreter.enter(Arrival::Errand, |py, state| state.clear_graveyard(py));
+    }
+}
+
+/// Loads a script outside of any request; false if that failed, which was logged.
+pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
+    let unavailable = || {
+        let text = format!(
+            "WSGI0040: The {} for import script '{}' is not available.",
+            process::describe_interpreter(&String::from_utf8_lossy(application_group)),
+            String::from_utf8_lossy(script)
+        );
+        process::log(CRITICAL, &text);
+        false
+    };
+    let Ok(interpreter) = interpreter::get(application_group) else { return unavailable() };
+    let loaded = interpreter.enter(Arrival::Errand, |py, state| {
+        let modified = script::modified(script);
+        let scripts = &state.scripts;
+        scripts.find(py, state, script, modified, Changed::Reloaded, None, Context::Process).map_or_else(
+            |error| {
+                let script = String::from_utf8_lossy(script);
+                report::script_exception(py, &error, &script, interpreter.name());
+                false
+            },
+            |found| matches!(found, Found::Module(_)),
+        )
+    });
+    loaded.unwrap_or_else(|_| {
+        no_thread_state(interpreter.name());
+        unavailable()
+    })
+}
+
+/// Publishes `process_stopping` in every interpreter, unless this is a service process (DMN-564).
+pub(crate) fn publish_stopping(reason: &str) {
+    if process::settings().facts.service {
+        return;
+    }
+    for interpreter in interpreter::all() {
+        let published = interpreter.enter(Arrival::Errand, |py, state| {
+            events::process_stopping(py, state, reason);
+        });
+        if published.is_err() {
+            no_thread_state(interpreter.name());
+        }
+    }
+}
+
+/// Publishes `process_signal` in every interpreter.
+pub(crate) fn publish_signal(name: &str, number: i32) {
+    for interpreter in interpreter::all() {
+        let published = interpreter.enter(Arrival::Errand, |py, state| {
+            events::process_signal(py, state, name, number);
+        });
+        if published.is_err() {
+            no_thread_state(interpreter.name());
+        }
+    }
+}
+
+/// Raises `mod_wsgi.RequestTimeout` in what a worker runs; whether it was raised (DMN-433).
+pub(crate) fn interrupt(thread_id: u32) -> bool {
+    let found = current::running().into_iter().find(|(worker, _)| worker.thread_id() == thread_id);
+    let Some((worker, running)) = found else { return false };
+    let raised =
+        running.interpreter.enter(Arrival::Errand, |py, state| worker.interrupt(py, state));
+    raised.unwrap_or_else(|_| {
+        no_thread_state(running.interpreter.name());
+        false
+    })
+}
+
+/// Logs the stacks of the threads that run requests (DMN-432).
+pub(crate) fn dump_stacks() {
+    if process::settings().is_free_threaded() {
+        process::log(INFO, "No stacks are dumped: Python runs without a GIL.");
+        return;
+    }
+    let running = current::running();
+    let Some(main) = interpreter::main() else { return };
+    let lines = main.enter(Arrival::Errand, |py, _| {
+        let dump = || -> pyo3::PyResult<Vec<String>> {
+            // One list for all interpreters of the process.
+            let frames = py.import("sys")?.call_method0("_current_frames")?;
+            let format = py.import("traceback")?.getattr("extract_stack")?;
+            let mut lines = Vec::new();
+            for (worker, running) in &running {
+                let Ok(frame) = frames.get_item(worker.ident()) else { continue };
+                lines.push(format!(
+                    "Stack of thread {} (script '{}', {}):",
+                    worker.thread_id(),
+                    running.script,
+                    process::describe_interpreter(running.interpreter.name())
+                ));
+                let entries: Vec<pyo3::Bound<'_, pyo3::PyAny>> =
+                    format.call1((frame,))?.try_iter()?.collect::<pyo3::PyResult<_>>()?;
+                for entry in entries.iter().rev() {
+                    let (file, line) = (entry.getattr("filename")?, entry.getattr("lineno")?);
+                    let name = entry.getattr("name")?;
+                    lines.push(format!("  File \"{file}\", line {line}, in {name}"));
+                }
+            }
+            Ok(lines)
+        };
+        dump().map_err(|error| error.to_string())
+    });
+    match lines {
+        Ok(Ok(lines)) if lines.is_empty() => process::log(INFO, "No thread runs a request."),
+        Ok(Ok(lines)) => lines.iter().for_each(|line| process::log(INFO, line)),
+        Ok(Err(why)) => {
+            process::log(WARNING, &format!("WSGI0067: The frames of threads cannot be had: {why}"));
+        }
+        Err(_) => {
+            no_thread_state("");
+        }
+    }
+}
+
+/// Forgets what this thread keeps for its next request, before its thread states end.
+pub(crate) fn leave_thread() {
+    run::leave_thread();
+    current::leave();
+}

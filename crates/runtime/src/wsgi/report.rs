@@ -1,0 +1,104 @@
+//! Exceptions and stacks in the error log (REQ-800, REQ-801): a header record with its code, then one record a line. Goes
+//! to the log of the calling thread's request, or to the process's.
+
+use std::ffi::c_int;
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+
+use super::current;
+use super::process::{self, ERROR, INFO};
+
+/// Logs an exception that ended, or disturbed, the processing of a script: WSGI0174, or WSGI0175 for SystemExit.
+pub(crate) fn script_exception(py: Python<'_>, error: &PyErr, script: &str, interpreter: &str) {
+    let code = if is_system_exit(py, error) { "WSGI0175" } else { "WSGI0174" };
+    let header = format!(
+        "{code}: Exception {} in script '{script}' ({}, {}).",
+        kind(py, error),
+        process::describe_interpreter(interpreter),
+        process::describe_location()
+    );
+    exception(py, error, ERROR, &header);
+}
+
+/// Logs an exception under a header of its own, which begins with a code.
+pub(crate) fn exception(py: Python<'_>, error: &PyErr, level: c_int, header: &str) {
+    let lines = traceback(py, error);
+    records(py, level, header, &lines);
+}
+
+/// Logs an exception of an interpreter's set-up: WSGI0188, or WSGI0189 for SystemExit.
+pub(crate) fn setup_exception(py: Python<'_>, error: &PyErr, what: &str, interpreter: &str) {
+    let code = if is_system_exit(py, error) { "WSGI0189" } else { "WSGI0188" };
+    let header = format!(
+        "{code}: Exception {} while {what} ({}).",
+        kind(py, error),
+        process::describe_interpreter(interpreter)
+    );
+    exception(py, error, ERROR, &header);
+}
+
+/// One record in the log of this thread's request, or the process's.
+pub(crate) fn line(py: Python<'_>, level: c_int, text: &str) {
+    match current::exchange() {
+        Some(exchange) => exchange.detached(py, || exchange.log(level, 0, text.as_bytes())),
+        None => process::log(level, text),
+    }
+}
+
+/// Whether it is a SystemExit.
+pub(crate) fn is_system_exit(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PySystemExit>(py)
+}
+
+/// Logs the stack of the calling thread at level info.
+pub(crate) fn log_stack(py: Python<'_>) {
+    let stack = || -> PyResult<Vec<String>> {
+        let lines = py.import("traceback")?.call_method0("format_stack")?;
+        split(&lines)
+    };
+    // Without a stack the record before it still says what happened.
+    for text in stack().unwrap_or_default() {
+        line(py, INFO, &text);
+    }
+}
+
+fn records(py: Python<'_>, level: c_int, header: &str, lines: &[String]) {
+    match current::exchange() {
+        Some(exchange) => {
+            exchange.detached(py, || exchange.log_report(level, header, lines));
+        }
+        None => {
+            process::log(level, header);
+            lines.iter().for_each(|line| process::log(level, line));
+        }
+    }
+}
+
+fn kind(py: Python<'_>, error: &PyErr) -> String {
+    let kind = error.get_type(py);
+    kind.qualname().map_or_else(|_| "of unknown type".to_owned(), |name| name.to_string())
+}
+
+/// What `traceback.print_exception` prints, without blank lines.
+fn traceback(py: Python<'_>, error: &PyErr) -> Vec<String> {
+    let formatted = || -> PyResult<Vec<String>> {
+        let module = py.import("traceback")?;
+        let arguments = (error.get_type(py), error.value(py), error.traceback(py));
+        split(&module.call_method1("format_exception", arguments)?)
+    };
+    // A failure of the report must not replace what it reports (REQ-806).
+    formatted().unwrap_or_else(|second| {
+        vec![format!("(no traceback: {})", kind(py, &second)), kind(py, error)]
+    })
+}
+
+fn split(texts: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let mut lines = Vec::new();
+    for text in texts.try_iter()? {
+        let text = text?;
+        let text = text.cast::<pyo3::types::PyString>()?.to_string_lossy();
+        lines.extend(text.split('\n').filter(|line| !line.trim().is_empty()).map(str::to_owned));
+    }
+    Ok(lines)
+}
