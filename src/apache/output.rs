@@ -22,6 +22,8 @@ pub enum After {
     Flush,
     /// Nothing: the answer is complete.
     End,
+    /// The same for an answer without Content-Length, which httpd must not count by itself (REQ-449).
+    UnsizedEnd,
 }
 
 /// A failed write.
@@ -149,6 +151,12 @@ impl<'r> Brigade<'r> {
         }
         match after {
             After::More => {}
+            After::UnsizedEnd if self.is_empty() => return self.pass([], After::End),
+            After::UnsizedEnd => {
+                // httpd sets a Content-Length where the end comes with the first data.
+                self.pass([], After::Flush)?;
+                return self.pass([], After::End);
+            }
             After::Flush => {
                 // SAFETY: the connection's live allocator.
                 let bucket = unsafe { apache_sys::apr_bucket_flush_create(self.allocator()) };
@@ -185,6 +193,11 @@ impl<'r> Brigade<'r> {
         let _ = self.pass_on();
     }
 
+    fn is_empty(&self) -> bool {
+        // SAFETY: a live brigade.
+        unsafe { apache_sys::wsgi_shim_brigade_first(self.raw.as_ptr()) }.is_null()
+    }
+
     fn pass_on(&mut self) -> Result<(), WriteError> {
         let filters = self.request.output_filters();
         // SAFETY: the request's own filters, in its handler, and our own brigade.
@@ -201,7 +214,8 @@ impl<'r> Brigade<'r> {
         }
         Err(WriteError {
             timed_out: status == apache_sys::APR_TIMEUP,
-            client_gone: aborted || body::is_gone(status),
+            // A filter that refuses the answer has sent its own page and says so with AP_FILTER_ERROR: nobody is left to send to.
+            client_gone: aborted || body::is_gone(status) || status == apache_sys::AP_FILTER_ERROR,
             text: process::error_text(if status == 0 {
                 apache_sys::APR_ECONNABORTED
             } else {

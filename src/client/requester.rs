@@ -19,6 +19,8 @@ pub(super) struct Requester<'q, 'r> {
     body: Option<Body<'r>>,
     answer: Option<Brigade<'r>>,
     rules: AnswerRules,
+    /// The answer has a Content-Length.
+    is_sized: bool,
     /// What the client gets instead of an answer that is thrown away.
     instead: Option<Instead>,
 }
@@ -50,6 +52,7 @@ impl<'q, 'r> Requester<'q, 'r> {
             body: None,
             answer: None,
             rules,
+            is_sized: false,
             instead: None,
         }
     }
@@ -147,6 +150,7 @@ impl Apache for Requester<'_, '_> {
                 }
                 if let Some(length) = head.content_length {
                     self.request.set_content_length(length);
+                    self.is_sized = true;
                 }
                 keep(answer.error_headers);
                 Ok(Verdict::Deliver)
@@ -178,7 +182,8 @@ impl Apache for Requester<'_, '_> {
         let then = match after {
             After::More => apache::After::More,
             After::Flush => apache::After::Flush,
-            After::End => apache::After::End,
+            After::End if self.is_sized => apache::After::End,
+            After::End => apache::After::UnsizedEnd,
         };
         let passed = self.answer().pass(blocks, then);
         passed.map_err(|error| self.not_written(&error, after == After::Flush))

@@ -8,7 +8,7 @@ mod python;
 mod transport;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use wsgi_core::request::environ::Environ;
 use wsgi_core::wire::RequestHead;
@@ -29,8 +29,26 @@ static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
 static THREADS: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// Ordinal of this thread among those that ran embedded requests, from 1.
-    static THREAD_ID: u32 = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
+    /// What a thread that ran embedded requests leaves behind.
+    static WORKER: Worker = Worker { id: THREADS.fetch_add(1, Ordering::Relaxed) + 1 };
+}
+
+/// Set when Python has ended: threads that end later have nothing to leave.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// A thread of the MPM that ran embedded requests.
+struct Worker {
+    /// Ordinal among these threads, from 1.
+    id: u32,
+}
+
+impl Drop for Worker {
+    /// The thread ends: its thread states go, so that interpreters can be ended (API-062).
+    fn drop(&mut self) {
+        if let (Some(Some(runtime)), false) = (RUNTIME.get(), STOPPED.load(Ordering::Acquire)) {
+            runtime.leave_thread();
+        }
+    }
 }
 
 /// Starts Python in a new child, on its main thread, if its configuration may need it (DIR-071), and loads the scripts that the
@@ -47,7 +65,10 @@ pub fn child_init(pchild: Pool<'_>, main: &Server<'_>) {
 
 /// At the end of a child: subscribers hear of it, then the interpreters go (API-060, API-061).
 fn stop() {
-    let Some(Some(runtime)) = RUNTIME.get() else { return };
+    let Some(Some(runtime)) = RUNTIME.get() else {
+        return;
+    };
+    STOPPED.store(true, Ordering::Release);
     for done in [runtime.publish_stopping(""), runtime.stop()] {
         if let Err(error) = done {
             log::process(Level::Error, format!("Python was not ended: {error}"));
@@ -85,7 +106,7 @@ pub fn run(
         script_filename: head.script_filename,
         handler_script: head.handler_script,
         flags: head.flags,
-        thread_id: THREAD_ID.with(|id| *id),
+        thread_id: WORKER.with(|worker| worker.id),
         server_pid: head.server_pid,
         request_start: head.request_start,
         ..runtime::Request::default()
@@ -105,8 +126,8 @@ fn finish(transport: &mut Transport<'_>, outcome: Outcome) -> Status {
         Outcome::NotFound => Status::NOT_FOUND,
         Outcome::TimedOut => Status::GATEWAY_TIMEOUT,
         // Reload is only for daemons: here the script was reloaded in place.
-        Outcome::Failed | Outcome::Unavailable | Outcome::Reload => {
-            transport.body_failure().unwrap_or(Status::INTERNAL_SERVER_ERROR)
-        }
+        Outcome::Failed | Outcome::Unavailable | Outcome::Reload => transport
+            .body_failure()
+            .unwrap_or(Status::INTERNAL_SERVER_ERROR),
     }
 }

@@ -35,13 +35,18 @@ fn chosen(global: &Global) -> Result<Installed, InstallError> {
         version: None,
         server_version: global.python_version.as_deref(),
     };
-    installed::runtime(&installed::folders(global.runtime_directory.as_deref()), wanted)
+    installed::runtime(
+        &installed::folders(global.runtime_directory.as_deref()),
+        wanted,
+    )
 }
 
 /// Version of the Python in the server's banner (GEN-03): that of the children, also where only daemons run it. None without an
 /// installed runtime.
 pub fn python_version(global: &Global) -> Option<(u32, u32)> {
-    chosen(global).ok().map(|found| (found.version.major, found.version.minor))
+    chosen(global)
+        .ok()
+        .map(|found| (found.version.major, found.version.minor))
 }
 
 /// Whether children can start their Python, for `httpd -t`.
@@ -70,21 +75,35 @@ pub(super) fn start(main: &Server<'_>) -> Option<Runtime> {
     let runtime = match open(global) {
         Ok(runtime) => runtime,
         Err(text) => {
-            main.log(Level::Crit, format!("WSGI0001: Python cannot be started in this Apache child: {text}"));
+            main.log(
+                Level::Crit,
+                format!("WSGI0001: Python cannot be started in this Apache child: {text}"),
+            );
             return None;
         }
     };
     let settings = global.python_settings(None, facts());
     if let Err(error) = runtime.start::<Child>(&settings) {
-        main.log(Level::Crit, format!("WSGI0001: Python cannot be started in this Apache child: {error}"));
+        main.log(
+            Level::Crit,
+            format!("WSGI0001: Python cannot be started in this Apache child: {error}"),
+        );
         return None;
     }
-    for script in global.import_scripts.iter().filter(|script| script.process_group.is_empty()) {
+    for script in global
+        .import_scripts
+        .iter()
+        .filter(|script| script.process_group.is_empty())
+    {
         // What fails was logged, and does not keep the others from being loaded (DIR-078).
-        if let Err(error @ RuntimeError::Thread) =
-            runtime.load(script.script.as_bytes(), script.application_group.as_bytes())
-        {
-            main.log(Level::Error, format!("WSGI0040: '{}' is not loaded: {error}", script.script));
+        if let Err(error @ RuntimeError::Thread) = runtime.load(
+            script.script.as_bytes(),
+            script.application_group.as_bytes(),
+        ) {
+            main.log(
+                Level::Error,
+                format!("WSGI0040: '{}' is not loaded: {error}", script.script),
+            );
         }
     }
     Some(runtime)

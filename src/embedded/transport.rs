@@ -13,7 +13,6 @@ use wsgi_runtime_api::{SEND_FLUSH, SEND_LAST};
 
 use crate::apache::{After, Body, Brigade, Level, ReadFailure, Request, Status, WriteError};
 
-
 /// Most bytes that one read takes from the filters.
 const READ_SIZE: usize = 64 << 10;
 
@@ -25,6 +24,8 @@ pub(super) struct Transport<'r> {
     buffer: Vec<u8>,
     brigade: Option<Brigade<'r>>,
     ended: bool,
+    /// The application gave a Content-Length.
+    is_sized: bool,
     sendfile: bool,
     error: Option<String>,
     /// What httpd wants to answer with after a failed read of the body.
@@ -41,6 +42,7 @@ impl<'r> Transport<'r> {
             buffer: Vec::new(),
             brigade: None,
             ended: false,
+            is_sized: false,
             sendfile,
             error: None,
             body_status: None,
@@ -51,7 +53,7 @@ impl<'r> Transport<'r> {
     pub(super) fn complete(&mut self) -> Status {
         if !self.ended && self.brigade.is_some() {
             // A failure here is the client's absence, or was logged by the filter that failed.
-            let _ = self.pass(std::iter::empty(), After::End);
+            let _ = self.pass(std::iter::empty(), self.end());
         }
         Status::OK
     }
@@ -78,26 +80,39 @@ impl<'r> Transport<'r> {
         let request = self.request;
         let brigade = self.brigade.get_or_insert_with(|| Brigade::new(&request));
         let passed = brigade.pass(blocks, after);
-        self.ended |= after == After::End;
+        self.ended |= matches!(after, After::End | After::UnsizedEnd);
         self.checked(passed)
+    }
+
+    /// The end of this answer.
+    fn end(&self) -> After {
+        if self.is_sized {
+            After::End
+        } else {
+            After::UnsizedEnd
+        }
+    }
+
+    /// What follows data with these flags.
+    fn after(&self, flags: u32) -> After {
+        if flags & SEND_LAST != 0 {
+            self.end()
+        } else if flags & SEND_FLUSH != 0 {
+            After::Flush
+        } else {
+            After::More
+        }
     }
 
     fn checked(&mut self, passed: Result<(), WriteError>) -> Result<(), SendError> {
         passed.map_err(|error| {
             self.error = Some(error.text);
-            if error.client_gone { SendError::Gone } else { SendError::Failed }
+            if error.client_gone {
+                SendError::Gone
+            } else {
+                SendError::Failed
+            }
         })
-    }
-}
-
-/// What follows data with these flags.
-fn after(flags: u32) -> After {
-    if flags & SEND_LAST != 0 {
-        After::End
-    } else if flags & SEND_FLUSH != 0 {
-        After::Flush
-    } else {
-        After::More
     }
 }
 
@@ -154,16 +169,18 @@ impl host::Transport for Transport<'_> {
         }
         if let Some(length) = content_length {
             request.set_content_length(length);
+            self.is_sized = true;
         }
         self.brigade = Some(Brigade::new(&request));
         Ok(())
     }
 
     fn send_data(&mut self, blocks: Blocks<'_>, flags: u32) -> Result<(), SendError> {
-        if blocks.is_empty() && after(flags) == After::More {
+        let after = self.after(flags);
+        if blocks.is_empty() && after == After::More {
             return Ok(());
         }
-        self.pass(blocks.iter(), after(flags))
+        self.pass(blocks.iter(), after)
     }
 
     fn send_file(
@@ -177,15 +194,18 @@ impl host::Transport for Transport<'_> {
         let sendfile = self.sendfile;
         let brigade = self.brigade.get_or_insert_with(|| Brigade::new(&request));
         if let Err(error) = brigade.append_file(file, offset, len, sendfile) {
-            self.error = Some(format!("the file's descriptor could not be duplicated: {error}"));
+            self.error = Some(format!(
+                "the file's descriptor could not be duplicated: {error}"
+            ));
             return Err(SendError::Failed);
         }
-        self.pass(std::iter::empty(), after(flags))
+        self.pass(std::iter::empty(), self.after(flags))
     }
 
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
         let level = Level::of_number(i32::from(level));
-        self.request.log(level, record::with_script(&self.script, flags, text));
+        self.request
+            .log(level, record::with_script(&self.script, flags, text));
     }
 
     fn last_error(&self) -> Option<&[u8]> {

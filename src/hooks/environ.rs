@@ -14,7 +14,11 @@ const USUAL_ENTRIES: usize = 64;
 /// The CGI variables (REQ-100 to REQ-104), without the `mod_wsgi.*` entries and before proxy headers are applied.
 ///
 /// `pass_authorization` is WSGIPassAuthorization; `method` is what REQUEST_METHOD shows (REQ-120).
-pub(super) fn gather<'r>(request: &Request<'r>, pass_authorization: bool, method: &'r [u8]) -> Environ<'r> {
+pub(super) fn gather<'r>(
+    request: &Request<'r>,
+    pass_authorization: bool,
+    method: &'r [u8],
+) -> Environ<'r> {
     let mut environ = Environ::with_capacity(USUAL_ENTRIES);
     // Variables of other modules and directives come first: those of CGI overwrite them (REQ-101).
     for (name, value) in request.environment().iter() {
@@ -59,12 +63,18 @@ fn server_and_connection<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
     environ.set_owned(&b"REMOTE_PORT"[..], connection.peer_port().to_string());
     environ.set(&b"DOCUMENT_ROOT"[..], Some(request.document_root()));
     environ.set(&b"CONTEXT_PREFIX"[..], Some(request.context_prefix()));
-    environ.set(&b"CONTEXT_DOCUMENT_ROOT"[..], Some(request.context_document_root()));
+    environ.set(
+        &b"CONTEXT_DOCUMENT_ROOT"[..],
+        Some(request.context_document_root()),
+    );
     environ.set(&b"REQUEST_SCHEME"[..], Some(request.scheme()));
     if let Some(admin) = request.server().admin() {
         environ.set(&b"SERVER_ADMIN"[..], Some(admin));
     }
-    environ.set(&b"SCRIPT_FILENAME"[..], Some(request.filename().unwrap_or(b"")));
+    environ.set(
+        &b"SCRIPT_FILENAME"[..],
+        Some(request.filename().unwrap_or(b"")),
+    );
     if let Some(user) = request.user() {
         environ.set(&b"REMOTE_USER"[..], Some(user));
         environ.set(&b"AUTH_TYPE"[..], request.auth_type().or(Some(b"")));
@@ -75,11 +85,17 @@ fn server_and_connection<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
 
 /// What an internal redirect tells about the request before it (ENV-18).
 fn redirect<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
-    let Some(previous) = request.previous() else { return };
+    let Some(previous) = request.previous() else {
+        return;
+    };
     if request.qualifies_redirects() {
         let mut url = [previous.scheme(), b"://", previous.server_name()].concat();
         let port = previous.server_port();
-        let usual = if previous.scheme() == b"https" { 443 } else { 80 };
+        let usual = if previous.scheme() == b"https" {
+            443
+        } else {
+            80
+        };
         if port != usual {
             url.extend_from_slice(format!(":{port}").as_bytes());
         }
@@ -98,7 +114,11 @@ fn request_line<'r>(environ: &mut Environ<'r>, request: &Request<'r>, method: &'
     environ.set(&b"SERVER_PROTOCOL"[..], Some(request.protocol()));
     environ.set(&b"REQUEST_METHOD"[..], Some(method));
     environ.set(&b"QUERY_STRING"[..], Some(request.args().unwrap_or(b"")));
-    let target = if request.wants_current_uri() { request.uri() } else { sent_target(request) };
+    let target = if request.wants_current_uri() {
+        request.uri()
+    } else {
+        sent_target(request)
+    };
     environ.set(&b"REQUEST_URI"[..], Some(target));
     let (script_name, path_info) = split(request);
     environ.set_cow(&b"SCRIPT_NAME"[..], path::collapse_slashes(script_name));
@@ -118,6 +138,8 @@ pub(super) fn split<'r>(request: &Request<'r>) -> (&'r [u8], &'r [u8]) {
 /// Target of the request line as the client sent it (ENV-22): the second word of the line.
 fn sent_target<'r>(request: &Request<'r>) -> &'r [u8] {
     let line = request.request_line();
-    let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let mut words = line
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty());
     words.nth(1).unwrap_or_else(|| request.uri())
 }

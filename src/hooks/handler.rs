@@ -18,8 +18,8 @@ use wsgi_runtime_api::{
     REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_SCRIPT_RELOADING,
 };
 
-use super::translate::{self, AliasOptions};
 use super::environ;
+use super::translate::{self, AliasOptions};
 use crate::apache::request::PathInfo;
 use crate::apache::{FileKind, Level, Request, Status};
 use crate::{client, config, embedded, supervisor};
@@ -32,7 +32,9 @@ const HANDLER_CALLABLE: &str = "handle_request";
 
 /// `handler` hook.
 pub(super) fn handle(request: &Request<'_>) -> Status {
-    let Some(handler) = request.handler() else { return Status::DECLINED };
+    let Some(handler) = request.handler() else {
+        return Status::DECLINED;
+    };
     let effective = config::effective(request);
     let script = if BUILT_IN.contains(&handler) {
         None
@@ -52,11 +54,10 @@ pub(super) fn handle(request: &Request<'_>) -> Status {
 /// Answers with an error page and says why in the log.
 fn refuse(request: &Request<'_>, refused: &Refused) -> Status {
     let file = request.filename().unwrap_or(b"");
-    request.log(Level::Error, [b"[script ", file, b"] ", refused.to_string().as_bytes()].concat());
-    if refused.status == 413 {
-        // REQ-033: what the client sends is read and thrown away, so that it reads the answer.
-        let _ = request.discard_body();
-    }
+    request.log(
+        Level::Error,
+        [b"[script ", file, b"] ", refused.to_string().as_bytes()].concat(),
+    );
     Status::http(refused.status)
 }
 
@@ -145,7 +146,13 @@ fn run(
                 error_override: effective.error_override(),
                 sendfile,
             };
-            Ok(client::forward(request, group, head, || environ.iter(), facts))
+            Ok(client::forward(
+                request,
+                group,
+                head,
+                || environ.iter(),
+                facts,
+            ))
         }
     }
 }
@@ -189,8 +196,14 @@ impl Choice {
         alias: Option<&AliasOptions>,
     ) -> Choice {
         let server = request.server();
-        let server_name = server.hostname().map(String::from_utf8_lossy).unwrap_or(Cow::Borrowed("localhost"));
-        let host = request.hostname().filter(|host| !host.is_empty()).map(String::from_utf8_lossy);
+        let server_name = server
+            .hostname()
+            .map(String::from_utf8_lossy)
+            .unwrap_or(Cow::Borrowed("localhost"));
+        let host = request
+            .hostname()
+            .filter(|host| !host.is_empty())
+            .map(String::from_utf8_lossy);
         let port = match server.port() {
             0 => request.connection().local_port(),
             port => port,
@@ -214,11 +227,16 @@ impl Choice {
             .and_then(|script| script.application_group.as_deref())
             .or_else(|| alias.and_then(|alias| alias.application_group.as_deref()))
             .or_else(|| effective.application_group());
-        let callable_object = match (script, alias.and_then(|alias| alias.callable_object.as_deref())) {
+        let callable_object = match (
+            script,
+            alias.and_then(|alias| alias.callable_object.as_deref()),
+        ) {
             (Some(_), _) => HANDLER_CALLABLE.to_owned(),
             // XPN-24: taken as it is written.
             (None, Some(literal)) => literal.to_owned(),
-            (None, None) => expand::callable_object(effective.callable_object(), &facts).into_owned(),
+            (None, None) => {
+                expand::callable_object(effective.callable_object(), &facts).into_owned()
+            }
         };
         Choice {
             process_group: expand::process_group(process_group, &facts).into_owned(),
@@ -246,13 +264,18 @@ fn route(
     process_group: &str,
 ) -> Result<Route, Refused> {
     let server = request.server();
-    let name = server.hostname().and_then(|name| std::str::from_utf8(name).ok());
+    let name = server
+        .hostname()
+        .and_then(|name| std::str::from_utf8(name).ok());
     let facts = RoutingFacts {
         restrict: effective.restrict_process(),
         restrict_embedded: global.restrict_embedded.unwrap_or(false),
         // Whether this child has Python is `embedded`'s to say.
         has_python: true,
-        server: ServerFacts { ordinal: server.ordinal() as usize, name },
+        server: ServerFacts {
+            ordinal: server.ordinal() as usize,
+            name,
+        },
     };
     let groups = global.daemon_groups.iter().map(|group| GroupFacts {
         name: &group.name,
@@ -274,14 +297,19 @@ fn finish_environ<'r>(
     script: Option<&HandlerScript>,
     handler: &'r [u8],
 ) -> bool {
-    for (key, original) in [(&b"mod_wsgi.script_name"[..], &b"SCRIPT_NAME"[..]), (b"mod_wsgi.path_info", b"PATH_INFO")] {
+    for (key, original) in [
+        (&b"mod_wsgi.script_name"[..], &b"SCRIPT_NAME"[..]),
+        (b"mod_wsgi.path_info", b"PATH_INFO"),
+    ] {
         let value = environ.get(original).unwrap_or(b"").to_vec();
         environ.set_owned(key, value);
     }
     let headers = effective.trusted_proxy_headers();
     let mut scheme_kept = false;
     if !headers.is_empty() {
-        let peer = std::str::from_utf8(request.client_ip()).ok().and_then(|text| text.parse().ok());
+        let peer = std::str::from_utf8(request.client_ip())
+            .ok()
+            .and_then(|text| text.parse().ok());
         // Not an address: nobody trusts it.
         let peer = peer.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         let outcome = proxies::apply(environ, headers, effective.trusted_proxies(), peer);
@@ -291,13 +319,31 @@ fn finish_environ<'r>(
     let https = environ.decide_https(connection.is_https(), scheme_kept);
     environ.remove_consumed();
 
-    environ.set_owned(&b"mod_wsgi.process_group"[..], choice.process_group.as_str());
-    environ.set_owned(&b"mod_wsgi.application_group"[..], choice.application_group.as_str());
-    environ.set_owned(&b"mod_wsgi.callable_object"[..], choice.callable_object.as_str());
+    environ.set_owned(
+        &b"mod_wsgi.process_group"[..],
+        choice.process_group.as_str(),
+    );
+    environ.set_owned(
+        &b"mod_wsgi.application_group"[..],
+        choice.application_group.as_str(),
+    );
+    environ.set_owned(
+        &b"mod_wsgi.callable_object"[..],
+        choice.callable_object.as_str(),
+    );
     environ.set(&b"mod_wsgi.request_handler"[..], Some(handler));
-    environ.set_owned(&b"mod_wsgi.handler_script"[..], script.map_or("", |script| script.path.as_str()));
-    environ.set(&b"mod_wsgi.listener_host"[..], Some(connection.local_hostname().unwrap_or(b"")));
-    environ.set_owned(&b"mod_wsgi.listener_port"[..], connection.local_port().to_string());
+    environ.set_owned(
+        &b"mod_wsgi.handler_script"[..],
+        script.map_or("", |script| script.path.as_str()),
+    );
+    environ.set(
+        &b"mod_wsgi.listener_host"[..],
+        Some(connection.local_hostname().unwrap_or(b"")),
+    );
+    environ.set_owned(
+        &b"mod_wsgi.listener_port"[..],
+        connection.local_port().to_string(),
+    );
     environ.set_owned(&b"mod_wsgi.server_pid"[..], std::process::id().to_string());
     if let Some(id) = request.log_id() {
         environ.set(&b"mod_wsgi.request_id"[..], Some(id));

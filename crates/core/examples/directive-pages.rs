@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 fn main() -> std::io::Result<()> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).expect("the folder to write to, e.g. docs/directives"));
+    let folder = PathBuf::from(
+        std::env::args_os()
+            .nth(1)
+            .expect("the folder to write to, e.g. docs/directives"),
+    );
     std::fs::create_dir_all(&folder)?;
     for (name, text) in wsgi_core::config::reference::pages() {
         std::fs::write(folder.join(name), text)?;

@@ -196,7 +196,9 @@ pub enum ControlError {
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, ControlError> {
     let bytes = postcard::to_stdvec(message).expect("plain data always encodes");
     if bytes.len() > MAX_MESSAGE {
-        return Err(ControlError::TooLong { length: bytes.len() });
+        return Err(ControlError::TooLong {
+            length: bytes.len(),
+        });
     }
     Ok(bytes)
 }

@@ -86,9 +86,13 @@ impl Phase {
     pub fn may_become(self, next: Phase) -> bool {
         matches!(
             (self, next),
-            (Phase::Starting, Phase::Serving | Phase::Stopping { .. } | Phase::Gone)
-                | (Phase::Serving, Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Gone)
-                | (Phase::Draining { .. }, Phase::Stopping { .. } | Phase::Gone)
+            (
+                Phase::Starting,
+                Phase::Serving | Phase::Stopping { .. } | Phase::Gone
+            ) | (
+                Phase::Serving,
+                Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Gone
+            ) | (Phase::Draining { .. }, Phase::Stopping { .. } | Phase::Gone)
                 | (Phase::Stopping { .. }, Phase::Gone)
         )
     }
@@ -125,14 +129,27 @@ mod tests {
     /// DMN-530: the first reason recorded wins.
     #[test]
     fn first_reason_wins() {
-        let draining = Phase::Draining { reason: Reason::MaximumRequests };
-        let stopping = draining.become_next(Phase::Stopping { reason: Reason::ShutdownSignal });
-        assert_eq!(stopping, Some(Phase::Stopping { reason: Reason::MaximumRequests }));
+        let draining = Phase::Draining {
+            reason: Reason::MaximumRequests,
+        };
+        let stopping = draining.become_next(Phase::Stopping {
+            reason: Reason::ShutdownSignal,
+        });
+        assert_eq!(
+            stopping,
+            Some(Phase::Stopping {
+                reason: Reason::MaximumRequests
+            })
+        );
     }
 
     #[test]
     fn never_serves_again_after_draining() {
-        for phase in [Phase::Draining { reason: REASON }, Phase::Stopping { reason: REASON }, Phase::Gone] {
+        for phase in [
+            Phase::Draining { reason: REASON },
+            Phase::Stopping { reason: REASON },
+            Phase::Gone,
+        ] {
             assert_eq!(phase.become_next(Phase::Serving), None);
         }
     }

@@ -11,7 +11,11 @@ pub fn with_script(script: &[u8], flags: u32, text: &[u8]) -> Vec<u8> {
     if flags & CONTINUATION != 0 {
         return text.to_vec();
     }
-    let code = if flags & CODE_FIRST != 0 { code_length(text) } else { 0 };
+    let code = if flags & CODE_FIRST != 0 {
+        code_length(text)
+    } else {
+        0
+    };
     let (code, text) = text.split_at(code);
     [code, b"[script ", script, b"] ", text].concat()
 }
@@ -41,7 +45,10 @@ mod tests {
         };
         assert_eq!(with(0, "hello"), "[script /w/a.wsgi] hello");
         assert_eq!(with(0, "WSGI0135: x"), "[script /w/a.wsgi] WSGI0135: x");
-        assert_eq!(with(CODE_FIRST, "WSGI0174: x"), "WSGI0174: [script /w/a.wsgi] x");
+        assert_eq!(
+            with(CODE_FIRST, "WSGI0174: x"),
+            "WSGI0174: [script /w/a.wsgi] x"
+        );
         assert_eq!(with(CODE_FIRST, "x"), "[script /w/a.wsgi] x");
         assert_eq!(with(CONTINUATION, "Traceback"), "Traceback");
     }

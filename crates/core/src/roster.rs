@@ -26,6 +26,8 @@ pub type Millis = u64;
 
 /// A process that dies sooner than this after its readiness counts as dying early, milliseconds.
 pub const SHORT_LIFE: Millis = 1000;
+/// Early deaths in a row after which a process is still back at once.
+pub const FREE_DEATHS: u32 = 5;
 /// Time that a stopped process has before it is killed, milliseconds (DMN-550).
 pub const STOP_TIME: Millis = 3000;
 /// Longest pause between attempts to start, milliseconds.
@@ -404,8 +406,8 @@ impl Roster {
             return;
         }
         self.early_deaths = self.early_deaths.saturating_add(1);
-        // Once can happen, and a killed process is back at once.
-        let pause = pause_for(self.early_deaths - 1);
+        // A killed process is back at once; only what goes on dying has to wait.
+        let pause = pause_for(self.early_deaths.saturating_sub(FREE_DEATHS));
         self.not_before = self.not_before.max(now.saturating_add(pause));
         if pause > 0 {
             let text = format!(

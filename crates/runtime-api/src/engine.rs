@@ -70,7 +70,9 @@ impl<'r> Request<'r> {
         // SAFETY: the host lends that many pairs for the call, which `'r` does not exceed.
         let pairs: &'r [Pair] = unsafe { slice(self.view.environ, self.view.environ_len) };
         // SAFETY: and so it does the bytes that they point to.
-        pairs.iter().map(|pair| (field(pair.name), unsafe { pair.value.get() }))
+        pairs
+            .iter()
+            .map(|pair| (field(pair.name), unsafe { pair.value.get() }))
     }
 
     /// Interpreter; empty is the main one.
@@ -91,7 +93,11 @@ impl<'r> Request<'r> {
     /// The file to load: the handler script if there is one, else the file that the URL mapped to.
     pub fn script(&self) -> &'r [u8] {
         let handler = field(self.view.handler_script);
-        if handler.is_empty() { self.script_filename() } else { handler }
+        if handler.is_empty() {
+            self.script_filename()
+        } else {
+            handler
+        }
     }
 
     /// Whether the URL's scheme is https (ENV-42).
@@ -162,7 +168,10 @@ impl<'r> Request<'r> {
 /// Microseconds to seconds, as Python shows times.
 fn seconds(microseconds: i64) -> f64 {
     // Exact up to the year 2255: 53 bits of microseconds.
-    #[expect(clippy::cast_precision_loss, reason = "microseconds since the epoch fit 53 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds since the epoch fit 53 bits"
+    )]
     let exact = microseconds as f64;
     exact / 1e6
 }
@@ -244,7 +253,10 @@ impl Transport<'_> {
     ) -> Result<(), SendError> {
         self.head_sent.store(true, Ordering::Relaxed);
         let pairs: Vec<Pair> = headers
-            .map(|(name, value)| Pair { name: Bytes::of(name), value: Bytes::of(value) })
+            .map(|(name, value)| Pair {
+                name: Bytes::of(name),
+                value: Bytes::of(value),
+            })
             .collect();
         let length = content_length.map_or(-1, |length| i64::try_from(length).unwrap_or(i64::MAX));
         let status = Bytes::of(status);
@@ -359,7 +371,9 @@ pub const fn table<E: Engine>() -> RuntimeTable {
 
 unsafe extern "C" fn start<E: Engine>(settings: Bytes, host: *const HostTable) -> c_int {
     // SAFETY: the host lends its table for the life of the process.
-    let Some(table) = (unsafe { host.as_ref() }) else { return START_FAILED };
+    let Some(table) = (unsafe { host.as_ref() }) else {
+        return START_FAILED;
+    };
     if table.abi_version != ABI_VERSION {
         return START_FAILED;
     }
@@ -381,7 +395,9 @@ unsafe extern "C" fn start<E: Engine>(settings: Bytes, host: *const HostTable) -
 }
 
 unsafe extern "C" fn load<E: Engine>(script: Bytes, application_group: Bytes) -> c_int {
-    let loaded = guard("load", false, || E::load(field(script), field(application_group)));
+    let loaded = guard("load", false, || {
+        E::load(field(script), field(application_group))
+    });
     if loaded { STARTED } else { LOAD_FAILED }
 }
 
@@ -391,22 +407,36 @@ unsafe extern "C" fn handle<E: Engine>(
     context: *mut c_void,
 ) -> Outcome {
     // SAFETY: the host lends the view for the call.
-    let Some(view) = (unsafe { request.as_ref() }) else { return Outcome::Failed };
+    let Some(view) = (unsafe { request.as_ref() }) else {
+        return Outcome::Failed;
+    };
     // SAFETY: and the table.
-    let Some(table) = (unsafe { transport.as_ref() }) else { return Outcome::Failed };
+    let Some(table) = (unsafe { transport.as_ref() }) else {
+        return Outcome::Failed;
+    };
     let head_sent = AtomicBool::new(false);
-    let transport = Transport { table, context, head_sent: &head_sent };
+    let transport = Transport {
+        table,
+        context,
+        head_sent: &head_sent,
+    };
     let call = AssertUnwindSafe(|| E::handle(&Request { view }, transport));
     catch_unwind(call).unwrap_or_else(|panic| {
         let text = panic_text("handle", &*panic);
         // SAFETY: the context is valid until this function returns.
         unsafe { (table.log)(context, ERROR, LOG_CODE_FIRST, Bytes::of(text.as_bytes())) };
-        if head_sent.load(Ordering::Relaxed) { Outcome::CutShort } else { Outcome::Failed }
+        if head_sent.load(Ordering::Relaxed) {
+            Outcome::CutShort
+        } else {
+            Outcome::Failed
+        }
     })
 }
 
 unsafe extern "C" fn publish_stopping<E: Engine>(reason: Bytes) {
-    guard("publish_stopping", (), || E::publish_stopping(&String::from_utf8_lossy(field(reason))));
+    guard("publish_stopping", (), || {
+        E::publish_stopping(&String::from_utf8_lossy(field(reason)))
+    });
 }
 
 unsafe extern "C" fn stop<E: Engine>() {

@@ -245,11 +245,17 @@ unsafe impl Sync for RuntimeTable {}
 
 impl Bytes {
     /// "No value".
-    pub const NONE: Bytes = Bytes { ptr: std::ptr::null(), len: 0 };
+    pub const NONE: Bytes = Bytes {
+        ptr: std::ptr::null(),
+        len: 0,
+    };
 
     /// Borrows `bytes` for a call.
     pub const fn of(bytes: &[u8]) -> Bytes {
-        Bytes { ptr: bytes.as_ptr(), len: bytes.len() }
+        Bytes {
+            ptr: bytes.as_ptr(),
+            len: bytes.len(),
+        }
     }
 
     /// The bytes, or None for "no value".

@@ -1,7 +1,6 @@
 //! A row of the directive table, and how one is carried out.
 
 use super::layer::Layer;
-use super::table::DIRECTIVES;
 use super::{ConfigError, Global, NoticeLevel, Place};
 
 /// How httpd splits the arguments.
@@ -102,7 +101,11 @@ pub struct Directive {
 /// # Errors
 /// What is wrong with it, for httpd to print behind file and line. The settings may have changed partly: Apache does not start
 /// with them.
-pub fn apply(directive: &Directive, argument: &str, place: &mut Place<'_>) -> Result<(), ConfigError> {
+pub fn apply(
+    directive: &Directive,
+    argument: &str,
+    place: &mut Place<'_>,
+) -> Result<(), ConfigError> {
     if place.global.open_block.is_some() && !directive.in_interpreter_options {
         let text = format!(
             "WSGI5003: {} at {}:{} stands inside <WSGIInterpreterOptions> but acts on the whole context around it.",
@@ -112,7 +115,10 @@ pub fn apply(directive: &Directive, argument: &str, place: &mut Place<'_>) -> Re
     }
     (directive.set)(directive.name, argument, place)?;
     if let Effect::Later(missing) = directive.effect {
-        let text = format!("WSGI5002: {} has no effect yet: {missing} (docs/differences.md).", directive.name);
+        let text = format!(
+            "WSGI5002: {} has no effect yet: {missing} (docs/differences.md).",
+            directive.name
+        );
         place.global.notice(NoticeLevel::Notice, text);
     }
     Ok(())
@@ -121,11 +127,6 @@ pub fn apply(directive: &Directive, argument: &str, place: &mut Place<'_>) -> Re
 /// End of a `<WSGIInterpreterOptions>` section.
 pub fn close_block(global: &mut Global) {
     global.open_block = None;
-}
-
-/// The row of a name, in any case (GEN-13).
-pub fn find(name: &str) -> Option<&'static Directive> {
-    DIRECTIVES.iter().find(|directive| directive.name.eq_ignore_ascii_case(name))
 }
 
 /// Marks that a hook script is in effect somewhere outside of `.htaccess` (DIR-071).

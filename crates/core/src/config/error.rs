@@ -44,16 +44,24 @@ pub enum ConfigError {
         allowed: &'static str,
     },
     /// DP-01.
-    #[error("Name duplicates previous WSGI daemon definition: '{0}'; the name of a daemon process group is unique in the whole server")]
+    #[error(
+        "Name duplicates previous WSGI daemon definition: '{0}'; the name of a daemon process group is unique in the whole server"
+    )]
     DuplicateGroup(String),
     /// DIR-013.
-    #[error("WSGI process group '{0}' not yet configured: write its WSGIDaemonProcess before this line")]
+    #[error(
+        "WSGI process group '{0}' not yet configured: write its WSGIDaemonProcess before this line"
+    )]
     UnknownGroup(String),
     /// DIR-013.
-    #[error("WSGI process group '{0}' is not accessible here: it was defined in a virtual host with another ServerName")]
+    #[error(
+        "WSGI process group '{0}' is not accessible here: it was defined in a virtual host with another ServerName"
+    )]
     Inaccessible(String),
     /// DIR-013.
-    #[error("WSGI process group '{0}' is not matchable here: both virtual hosts need the same ServerName to share it")]
+    #[error(
+        "WSGI process group '{0}' is not matchable here: both virtual hosts need the same ServerName to share it"
+    )]
     Unmatchable(String),
     /// Section 14: a directive of an older release whose absence changes what the server does.
     #[error("{directive} is not supported: {advice}")]

@@ -96,6 +96,8 @@ pub struct Global {
     pub interpreters: InterpreterRule,
     /// `<WSGIInterpreterOptions>` in file order.
     pub interpreter_blocks: Vec<InterpreterBlock>,
+    /// WSGITrustedProxies stands somewhere (DIR-134).
+    pub names_proxies: bool,
     /// The block being read.
     pub open_block: Option<usize>,
     /// WSGIServerMetrics.
@@ -115,7 +117,10 @@ impl Global {
     pub fn needs_embedded_python(&self) -> bool {
         self.restrict_embedded != Some(true)
             || self.has_hook_script
-            || self.import_scripts.iter().any(|script| script.process_group.is_empty())
+            || self
+                .import_scripts
+                .iter()
+                .any(|script| script.process_group.is_empty())
     }
 
     /// Remembers a notice, unless the same one is there.
@@ -128,7 +133,10 @@ impl Global {
 
     /// The settings that an interpreter directive changes: those of the open block, or the top level's.
     pub(super) fn rule(&mut self) -> &mut InterpreterRule {
-        match self.open_block.and_then(|index| self.interpreter_blocks.get_mut(index)) {
+        match self
+            .open_block
+            .and_then(|index| self.interpreter_blocks.get_mut(index))
+        {
             Some(block) => &mut block.rule,
             None => &mut self.interpreters,
         }

@@ -1,6 +1,5 @@
 //! Settings that merge: per server, per directory (MRG-01 to MRG-10).
 
-
 use ipnet::IpNet;
 
 pub use crate::request::head_mapping::HeadMapping as MapHead;
@@ -85,7 +84,10 @@ impl Layer {
         }
         let mut handler_scripts = over.handler_scripts.clone();
         for script in &base.handler_scripts {
-            if handler_scripts.iter().all(|inner| inner.name != script.name) {
+            if handler_scripts
+                .iter()
+                .all(|inner| inner.name != script.name)
+            {
                 handler_scripts.push(script.clone());
             }
         }
@@ -128,11 +130,16 @@ impl<'a> Effective<'a> {
     }
 
     fn find<T: ?Sized>(&self, field: impl Fn(&'a Layer) -> Option<&'a T>) -> Option<&'a T> {
-        self.directory.and_then(&field).or_else(|| field(self.server))
+        self.directory
+            .and_then(&field)
+            .or_else(|| field(self.server))
     }
 
     fn switch(&self, field: impl Fn(&Layer) -> Option<bool>, default: bool) -> bool {
-        self.directory.and_then(&field).or_else(|| field(self.server)).unwrap_or(default)
+        self.directory
+            .and_then(&field)
+            .or_else(|| field(self.server))
+            .unwrap_or(default)
     }
 
     /// WSGIProcessGroup, not yet expanded.
@@ -195,7 +202,8 @@ impl<'a> Effective<'a> {
 
     /// WSGITrustedProxyHeaders; None or empty where none are trusted.
     pub fn trusted_proxy_headers(&self) -> &'a [String] {
-        self.find(|layer| layer.trusted_proxy_headers.as_deref()).unwrap_or(&[])
+        self.find(|layer| layer.trusted_proxy_headers.as_deref())
+            .unwrap_or(&[])
     }
 
     /// WSGITrustedProxies; None trusts every peer.
@@ -206,7 +214,9 @@ impl<'a> Effective<'a> {
     /// The handler script for a handler name; the inner context's where both have one (MRG-07).
     pub fn handler_script(&self, name: &str) -> Option<&'a HandlerScript> {
         let layers = self.directory.into_iter().chain([self.server]);
-        layers.flat_map(|layer| &layer.handler_scripts).find(|script| script.name == name)
+        layers
+            .flat_map(|layer| &layer.handler_scripts)
+            .find(|script| script.name == name)
     }
 
     /// WSGIDispatchScript.
@@ -229,4 +239,3 @@ impl<'a> Effective<'a> {
         self.find(|layer| layer.auth_group_script.as_ref())
     }
 }
-

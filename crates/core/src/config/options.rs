@@ -6,7 +6,7 @@ use super::set;
 use super::{ConfigError, NoticeLevel, Place};
 
 /// What an option's setter gets.
-pub struct OptionContext<'a> {
+pub(super) struct OptionContext<'a> {
     /// Name of the option.
     pub name: &'static str,
     /// Its value, unquoted.
@@ -86,12 +86,16 @@ impl OptionContext<'_> {
         if let Some(id) = self.value.strip_prefix('#') {
             let id = id.parse().map_err(|_| self.fail("a user name or #uid"))?;
             let name = self.host.user_name(id);
-            let name = name.ok_or_else(|| self.fail("the user database has no user with this id"))?;
+            let name =
+                name.ok_or_else(|| self.fail("the user database has no user with this id"))?;
             return Ok(Account { id, name });
         }
         let id = self.host.user_id(self.value);
         let id = id.ok_or_else(|| self.fail("the user database has no user of this name"))?;
-        Ok(Account { id, name: self.value.to_owned() })
+        Ok(Account {
+            id,
+            name: self.value.to_owned(),
+        })
     }
 
     fn group_account(&self, value: &str) -> Result<Account, ConfigError> {
@@ -102,7 +106,10 @@ impl OptionContext<'_> {
         }
         let id = self.host.group_id(value);
         let id = id.ok_or_else(|| self.fail("the group database has no group of this name"))?;
-        Ok(Account { id, name: value.to_owned() })
+        Ok(Account {
+            id,
+            name: value.to_owned(),
+        })
     }
 
     fn absolute_path(&self) -> Result<String, ConfigError> {
@@ -317,9 +324,18 @@ options! {
 
 /// Options of older releases (KD-20, KD-21).
 const REMOVED: &[(&str, &str)] = &[
-    ("proxy-buffer-size", "It was renamed response-buffer-size, and means the bytes after which an answer is flushed."),
-    ("newrelic-config-file", "New Relic's agent is no longer started by the server; wrap the application with it in the script."),
-    ("newrelic-environment", "New Relic's agent is no longer started by the server; wrap the application with it in the script."),
+    (
+        "proxy-buffer-size",
+        "It was renamed response-buffer-size, and means the bytes after which an answer is flushed.",
+    ),
+    (
+        "newrelic-config-file",
+        "New Relic's agent is no longer started by the server; wrap the application with it in the script.",
+    ),
+    (
+        "newrelic-environment",
+        "New Relic's agent is no longer started by the server; wrap the application with it in the script.",
+    ),
 ];
 
 /// Sets one option.
@@ -334,12 +350,25 @@ pub(super) fn set_option(
     value: &str,
 ) -> Result<(), ConfigError> {
     let Some(row) = DAEMON_OPTIONS.iter().find(|row| row.name == name) else {
-        let hint = REMOVED.iter().find(|(old, _)| *old == name).map(|(_, hint)| (*hint).to_owned());
-        let hint = hint.unwrap_or_else(|| set::known("Options", DAEMON_OPTIONS.iter().map(|row| row.name)));
-        return Err(ConfigError::Option { directive: DIRECTIVE, option: name.to_owned(), hint });
+        let hint = REMOVED
+            .iter()
+            .find(|(old, _)| *old == name)
+            .map(|(_, hint)| (*hint).to_owned());
+        let hint = hint
+            .unwrap_or_else(|| set::known("Options", DAEMON_OPTIONS.iter().map(|row| row.name)));
+        return Err(ConfigError::Option {
+            directive: DIRECTIVE,
+            option: name.to_owned(),
+            hint,
+        });
     };
-    let mut context =
-        OptionContext { name: row.name, value, group, host: place.host, warnings: Vec::new() };
+    let mut context = OptionContext {
+        name: row.name,
+        value,
+        group,
+        host: place.host,
+        warnings: Vec::new(),
+    };
     if value.is_empty() && !row.empty {
         return Err(context.fail("a value"));
     }
@@ -349,7 +378,9 @@ pub(super) fn set_option(
         place.global.notice(NoticeLevel::Warn, text);
     }
     if !row.works {
-        let text = format!("WSGI5002: option {name} of {DIRECTIVE} has no effect yet (docs/differences.md).");
+        let text = format!(
+            "WSGI5002: option {name} of {DIRECTIVE} has no effect yet (docs/differences.md)."
+        );
         place.global.notice(NoticeLevel::Notice, text);
     }
     Ok(())

@@ -7,12 +7,18 @@ use super::{DaemonGroup, Global};
 
 impl Global {
     /// Settings for the Python of a daemon of `group`, or of an Apache child (None). `facts` are passed on.
-    pub fn python_settings(&self, group: Option<&DaemonGroup>, facts: ProcessFacts) -> PythonSettings {
+    pub fn python_settings(
+        &self,
+        group: Option<&DaemonGroup>,
+        facts: ProcessFacts,
+    ) -> PythonSettings {
         let name = group.map_or("", |group| group.name.as_str());
         let options = group.map(|group| &group.options);
         PythonSettings {
             process_group: name.to_owned(),
-            home: options.and_then(|o| o.python_home.clone()).or_else(|| self.python_home.clone()),
+            home: options
+                .and_then(|o| o.python_home.clone())
+                .or_else(|| self.python_home.clone()),
             path: options.map_or_else(|| self.python_path.clone(), |o| o.python_path.clone()),
             working_directory: options.and_then(|o| o.home.clone()),
             eggs: options.map_or_else(|| self.python_eggs.clone(), |o| o.python_eggs.clone()),
@@ -34,7 +40,12 @@ impl Global {
         let mut blocks: Vec<_> = self
             .interpreter_blocks
             .iter()
-            .filter(|block| block.process_group.as_deref().is_none_or(|name| name == process_group))
+            .filter(|block| {
+                block
+                    .process_group
+                    .as_deref()
+                    .is_none_or(|name| name == process_group)
+            })
             .collect();
         // Stable: among equals the order of the file remains.
         blocks.sort_by_key(|block| block.specificity());
@@ -50,7 +61,11 @@ impl DaemonGroup {
         let o = &self.options;
         Limits {
             maximum_requests: o.maximum_requests,
-            socket_timeout: if o.socket_timeout == 0 { apache_timeout } else { o.socket_timeout },
+            socket_timeout: if o.socket_timeout == 0 {
+                apache_timeout
+            } else {
+                o.socket_timeout
+            },
             shutdown_timeout: o.shutdown_timeout,
             graceful_timeout: o.graceful_timeout,
             eviction_timeout: o.eviction_timeout,

@@ -1,7 +1,7 @@
 //! The reference pages in `docs/directives`, made from the tables.
 
-use super::{DAEMON_OPTIONS, DIRECTIVES, Directive, Effect};
 use super::directive::{Context, Override};
+use super::{DAEMON_OPTIONS, DIRECTIVES, Directive, Effect};
 
 /// File name of a directive's page.
 pub fn file_name(directive: &Directive) -> String {
@@ -10,7 +10,10 @@ pub fn file_name(directive: &Directive) -> String {
 
 /// All pages: file name and text.
 pub fn pages() -> Vec<(String, String)> {
-    let mut pages: Vec<_> = DIRECTIVES.iter().map(|row| (file_name(row), page(row))).collect();
+    let mut pages: Vec<_> = DIRECTIVES
+        .iter()
+        .map(|row| (file_name(row), page(row)))
+        .collect();
     pages.push(("README.md".to_owned(), index()));
     pages.push(("daemon-options.md".to_owned(), daemon_options()));
     pages
@@ -21,11 +24,25 @@ pub fn page(directive: &Directive) -> String {
     let name = directive.name.trim_start_matches('<');
     let mut text = format!("# {name}\n\n{}\n\n| | |\n|---|---|\n", directive.doc);
     let mut line = |title: &str, value: &str| text.push_str(&format!("| {title} | {value} |\n"));
-    line("Syntax", &format!("`{} {}`", directive.name, directive.syntax.replace('|', "\\|")));
+    line(
+        "Syntax",
+        &format!(
+            "`{} {}`",
+            directive.name,
+            directive.syntax.replace('|', "\\|")
+        ),
+    );
     line("Default", directive.default);
     line("Context", context(directive.context));
     if directive.over != Override::None {
-        line("Override", if directive.over == Override::FileInfo { "FileInfo" } else { "AuthConfig" });
+        line(
+            "Override",
+            if directive.over == Override::FileInfo {
+                "FileInfo"
+            } else {
+                "AuthConfig"
+            },
+        );
     }
     line("Since mod_wsgi", directive.since);
     match directive.effect {
@@ -55,7 +72,11 @@ pub fn index() -> String {
     for row in DIRECTIVES {
         let name = row.name.trim_start_matches('<');
         let context = context(row.context);
-        text.push_str(&format!("| [{name}]({}) | {context} | {} |\n", file_name(row), row.default));
+        text.push_str(&format!(
+            "| [{name}]({}) | {context} | {} |\n",
+            file_name(row),
+            row.default
+        ));
     }
     text
 }
@@ -64,8 +85,15 @@ pub fn index() -> String {
 pub fn daemon_options() -> String {
     let mut text = "# Options of WSGIDaemonProcess\n\nWritten as `name=value`, without blanks around `=`. The last one of a name counts.\n\n| option | value | default | |\n|---|---|---|---|\n".to_owned();
     for row in DAEMON_OPTIONS {
-        let later = if row.works { "" } else { " *Has no effect yet.*" };
-        text.push_str(&format!("| `{}` | {} | {} | {}{later} |\n", row.name, row.kind, row.default, row.doc));
+        let later = if row.works {
+            ""
+        } else {
+            " *Has no effect yet.*"
+        };
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {}{later} |\n",
+            row.name, row.kind, row.default, row.doc
+        ));
     }
     text
 }
@@ -79,9 +107,16 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/directives");
         for (name, text) in pages() {
             let found = std::fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
-            assert_eq!(found, text, "{name}: run `cargo run -p wsgi-core --example directive-pages docs/directives`");
+            assert_eq!(
+                found, text,
+                "{name}: run `cargo run -p wsgi-core --example directive-pages docs/directives`"
+            );
         }
         let files = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(files, pages().len(), "a page in docs/directives belongs to no row");
+        assert_eq!(
+            files,
+            pages().len(),
+            "a page in docs/directives belongs to no row"
+        );
     }
 }

@@ -21,7 +21,11 @@ pub(super) fn switch(directive: &'static str, value: &str) -> Result<bool, Confi
     } else if value.eq_ignore_ascii_case("off") {
         Ok(false)
     } else {
-        Err(ConfigError::Switch { directive, value: value.to_owned(), allowed: "On or Off" })
+        Err(ConfigError::Switch {
+            directive,
+            value: value.to_owned(),
+            allowed: "On or Off",
+        })
     }
 }
 
@@ -31,15 +35,23 @@ pub(super) fn leading_number(text: &str) -> (i64, bool) {
     let unsigned = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
     let number = unsigned[..digits].bytes().fold(0_i64, |number, digit| {
-        number.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
+        number
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'))
     });
-    let number = if trimmed.starts_with('-') { -number } else { number };
+    let number = if trimmed.starts_with('-') {
+        -number
+    } else {
+        number
+    };
     (number, digits > 0 && digits == unsigned.len())
 }
 
 /// A number over 0 that takes the whole text (GEN-11).
 pub(super) fn positive_float(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0)
+    text.parse::<f64>()
+        .ok()
+        .filter(|value| value.is_finite() && *value > 0.0)
 }
 
 /// What C's atof reads (GEN-11).
@@ -57,32 +69,53 @@ fn leading_float(text: &str) -> f64 {
 pub(super) fn is_version(text: &str) -> bool {
     let text = text.strip_suffix('t').unwrap_or(text);
     text.split_once('.').is_some_and(|(major, minor)| {
-        [major, minor].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        [major, minor]
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
     })
 }
 
 /// Entries of a path list.
 pub(super) fn path_list(text: &str) -> Vec<String> {
-    text.split(':').filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    text.split(':')
+        .filter(|entry| !entry.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Names for an error message.
 pub(super) fn known(what: &str, names: impl Iterator<Item = &'static str>) -> String {
-    format!("{what} are name=value without blanks around '=', names: {}.", names.collect::<Vec<_>>().join(" "))
+    format!(
+        "{what} are name=value without blanks around '=', names: {}.",
+        names.collect::<Vec<_>>().join(" ")
+    )
 }
 
 /// `%{GLOBAL}` is the empty name.
 fn global(name: &str) -> String {
-    if name == "%{GLOBAL}" { String::new() } else { name.to_owned() }
+    if name == "%{GLOBAL}" {
+        String::new()
+    } else {
+        name.to_owned()
+    }
 }
 
 fn arguments(directive: &'static str, expected: &'static str) -> ConfigError {
-    ConfigError::Arguments { directive, expected }
+    ConfigError::Arguments {
+        directive,
+        expected,
+    }
 }
 
 /// Takes a non-empty word.
-fn word(line: &mut &str, directive: &'static str, expected: &'static str) -> Result<String, ConfigError> {
-    words::next(line).filter(|word| !word.is_empty()).ok_or_else(|| arguments(directive, expected))
+fn word(
+    line: &mut &str,
+    directive: &'static str,
+    expected: &'static str,
+) -> Result<String, ConfigError> {
+    words::next(line)
+        .filter(|word| !word.is_empty())
+        .ok_or_else(|| arguments(directive, expected))
 }
 
 /// Walks through the options of a line; `take` says whether it knows the name.
@@ -107,15 +140,29 @@ fn options(
 }
 
 /// A value of a group option, which may not be empty.
-fn group_value(directive: &'static str, option: &str, value: String) -> Result<String, ConfigError> {
+fn group_value(
+    directive: &'static str,
+    option: &str,
+    value: String,
+) -> Result<String, ConfigError> {
     if value.is_empty() {
         let what = format!("option '{option}'");
-        return Err(ConfigError::Value { directive, what, value, expected: "a name".to_owned() });
+        return Err(ConfigError::Value {
+            directive,
+            what,
+            value,
+            expected: "a name".to_owned(),
+        });
     }
     Ok(value)
 }
 
-pub(super) fn layer_switch(name: &'static str, value: &str, place: &mut Place<'_>, field: Field<bool>) -> Done {
+pub(super) fn layer_switch(
+    name: &'static str,
+    value: &str,
+    place: &mut Place<'_>,
+    field: Field<bool>,
+) -> Done {
     *field(place.layer()) = Some(switch(name, value)?);
     Ok(())
 }
@@ -132,7 +179,11 @@ pub(super) fn map_head(name: &'static str, value: &str, place: &mut Place<'_>) -
         "off" => MapHead::Off,
         _ => {
             let value = value.to_owned();
-            return Err(ConfigError::Switch { directive: name, value, allowed: "Off, On or Auto" });
+            return Err(ConfigError::Switch {
+                directive: name,
+                value,
+                allowed: "Off, On or Auto",
+            });
         }
     };
     place.layer().map_head_to_get = Some(mapping);
@@ -140,9 +191,14 @@ pub(super) fn map_head(name: &'static str, value: &str, place: &mut Place<'_>) -
 }
 
 pub(super) fn restrict_process(value: &str, place: &mut Place<'_>) -> Done {
-    place.layer().restrict_process = Some(words::all(value).iter().map(|name| global(name)).collect());
+    place.layer().restrict_process =
+        Some(words::all(value).iter().map(|name| global(name)).collect());
     Ok(())
 }
+
+/// DIR-134: said once, where no WSGITrustedProxies stands anywhere.
+const EVERY_PEER_IS_TRUSTED: &str = "WSGI5004: WSGITrustedProxyHeaders is used without WSGITrustedProxies, so every client is \
+     trusted to send these headers.";
 
 /// DIR-130 to DIR-132, MRG-05.
 pub(super) fn proxy_headers(name: &'static str, line: &str, place: &mut Place<'_>) -> Done {
@@ -158,14 +214,16 @@ pub(super) fn proxy_headers(name: &'static str, line: &str, place: &mut Place<'_
         };
         headers.push(key);
     }
-    if place.layer().trusted_proxies.is_none() {
-        let text = format!(
-            "WSGI5004: {name} at {}:{}: without WSGITrustedProxies every client is trusted to send these headers.",
-            place.file, place.line
-        );
-        place.global.notice(NoticeLevel::Warn, text);
+    if !place.global.names_proxies {
+        place
+            .global
+            .notice(NoticeLevel::Warn, EVERY_PEER_IS_TRUSTED.to_owned());
     }
-    place.layer().trusted_proxy_headers.get_or_insert_default().extend(headers);
+    place
+        .layer()
+        .trusted_proxy_headers
+        .get_or_insert_default()
+        .extend(headers);
     Ok(())
 }
 
@@ -178,15 +236,23 @@ pub(super) fn proxies(name: &'static str, line: &str, place: &mut Place<'_>) -> 
                 directive: name,
                 what: "an address".to_owned(),
                 value: word,
-                expected: "an IP address, address/bits, address/netmask or the front of an IPv4 address".to_owned(),
+                expected:
+                    "an IP address, address/bits, address/netmask or the front of an IPv4 address"
+                        .to_owned(),
             });
         };
         networks.push(network);
     }
-    // The warning of WSGITrustedProxyHeaders is for configurations that never name their proxies.
-    let silent = format!("WSGI5004: WSGITrustedProxyHeaders at {}:", place.file);
-    place.global.notices.retain(|notice| !notice.text.starts_with(&silent));
-    place.layer().trusted_proxies.get_or_insert_default().extend(networks);
+    place.global.names_proxies = true;
+    place
+        .global
+        .notices
+        .retain(|notice| notice.text != EVERY_PEER_IS_TRUSTED);
+    place
+        .layer()
+        .trusted_proxies
+        .get_or_insert_default()
+        .extend(networks);
     Ok(())
 }
 
@@ -202,27 +268,50 @@ fn network(text: &str) -> Option<IpNet> {
         return Some(network.trunc());
     }
     // The front of an IPv4 address stands for all addresses that begin with it.
-    let parts: Vec<u8> =
-        text.trim_end_matches('.').split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let parts: Vec<u8> = text
+        .trim_end_matches('.')
+        .split('.')
+        .map(|part| part.parse().ok())
+        .collect::<Option<_>>()?;
     let mut octets = [0; 4];
     octets.get_mut(..parts.len())?.copy_from_slice(&parts);
     let bits = u8::try_from(parts.len() * 8).ok()?;
     Some(IpNet::V4(Ipv4Net::new(octets.into(), bits).ok()?))
 }
 
-const SCRIPT_OPTIONS: &[&str] = &["process-group", "application-group", "callable-object", "pass-authorization"];
+const SCRIPT_OPTIONS: &[&str] = &[
+    "process-group",
+    "application-group",
+    "callable-object",
+    "pass-authorization",
+];
 
 /// DIR-001 to DIR-015.
-pub(super) fn script_alias(name: &'static str, line: &str, place: &mut Place<'_>, is_match: bool) -> Done {
+pub(super) fn script_alias(
+    name: &'static str,
+    line: &str,
+    place: &mut Place<'_>,
+    is_match: bool,
+) -> Done {
     let mut line = line;
     let expected = "at least two arguments: a URL path or regular expression, and a file";
     let url = word(&mut line, name, expected)?;
     let target = word(&mut line, name, expected)?;
     if let Some(reason) = is_match.then(|| place.host.regex_error(&url)).flatten() {
         let what = "the regular expression".to_owned();
-        return Err(ConfigError::Value { directive: name, what, value: url, expected: reason });
+        return Err(ConfigError::Value {
+            directive: name,
+            what,
+            value: url,
+            expected: reason,
+        });
     }
-    let mut alias = Alias { url, is_match, target, ..Alias::default() };
+    let mut alias = Alias {
+        url,
+        is_match,
+        target,
+        ..Alias::default()
+    };
     options(name, &mut line, SCRIPT_OPTIONS, |option, value| {
         match option {
             "pass-authorization" => alias.pass_authorization = Some(switch(name, &value)?),
@@ -257,7 +346,11 @@ pub(super) fn script_alias(name: &'static str, line: &str, place: &mut Place<'_>
 fn import(place: &mut Place<'_>, script: ImportScript) -> Done {
     let group = &script.process_group;
     if !group.is_empty() {
-        let known = place.global.daemon_groups.iter().find(|known| known.name == *group);
+        let known = place
+            .global
+            .daemon_groups
+            .iter()
+            .find(|known| known.name == *group);
         let known = known.ok_or_else(|| ConfigError::UnknownGroup(group.clone()))?;
         if known.server_ordinal != 0 && known.server_ordinal != place.server_ordinal {
             match (known.server_name.as_deref(), place.server_name) {
@@ -277,19 +370,32 @@ pub(super) fn import_script(name: &'static str, line: &str, place: &mut Place<'_
     let expected = "a file and the options process-group and application-group";
     let script = word(&mut line, name, expected)?;
     let (mut process, mut application) = (None, None);
-    options(name, &mut line, &["process-group", "application-group"], |option, value| {
-        let value = global(&group_value(name, option, value)?);
-        match option {
-            "process-group" => process = Some(value),
-            _ => application = Some(value),
-        }
-        Ok(())
-    })?;
+    options(
+        name,
+        &mut line,
+        &["process-group", "application-group"],
+        |option, value| {
+            let value = global(&group_value(name, option, value)?);
+            match option {
+                "process-group" => process = Some(value),
+                _ => application = Some(value),
+            }
+            Ok(())
+        },
+    )?;
     let (Some(process_group), Some(application_group)) = (process, application) else {
         return Err(arguments(name, expected));
     };
     let server_ordinal = place.server_ordinal;
-    import(place, ImportScript { script, process_group, application_group, server_ordinal })
+    import(
+        place,
+        ImportScript {
+            script,
+            process_group,
+            application_group,
+            server_ordinal,
+        },
+    )
 }
 
 /// DIR-020.
@@ -321,10 +427,18 @@ pub(super) fn handler_script(name: &'static str, line: &str, place: &mut Place<'
 }
 
 /// DIR-140 to DIR-145.
-pub(super) fn hook_script(name: &'static str, line: &str, place: &mut Place<'_>, field: Field<HookScript>) -> Done {
+pub(super) fn hook_script(
+    name: &'static str,
+    line: &str,
+    place: &mut Place<'_>,
+    field: Field<HookScript>,
+) -> Done {
     let mut line = line;
     let path = word(&mut line, name, "a file")?;
-    let mut script = HookScript { path, application_group: None };
+    let mut script = HookScript {
+        path,
+        application_group: None,
+    };
     options(name, &mut line, &["application-group"], |option, value| {
         script.application_group = Some(group_value(name, option, value)?);
         Ok(())
@@ -338,7 +452,12 @@ pub(super) fn hook_script(name: &'static str, line: &str, place: &mut Place<'_>,
 pub(super) fn daemon_process(name: &'static str, line: &str, place: &mut Place<'_>) -> Done {
     let mut line = line;
     let group = word(&mut line, name, "a name and options")?;
-    if place.global.daemon_groups.iter().any(|known| known.name == group) {
+    if place
+        .global
+        .daemon_groups
+        .iter()
+        .any(|known| known.name == group)
+    {
         return Err(ConfigError::DuplicateGroup(group));
     }
     let mut values = DaemonOptions::default();
@@ -353,7 +472,11 @@ pub(super) fn daemon_process(name: &'static str, line: &str, place: &mut Place<'
     }
     if values.script_user.is_some() && values.script_group.is_some() {
         let hint = "script-user and script-group cannot be used together.".to_owned();
-        return Err(ConfigError::Option { directive: name, option: "script-group".to_owned(), hint });
+        return Err(ConfigError::Option {
+            directive: name,
+            option: "script-group".to_owned(),
+            hint,
+        });
     }
     let id = u32::try_from(place.global.daemon_groups.len() + 1).unwrap_or(u32::MAX);
     place.global.daemon_groups.push(DaemonGroup {
@@ -375,7 +498,8 @@ pub(super) fn socket_prefix(name: &'static str, value: &str, place: &mut Place<'
         expected,
     };
     let path = place.host.server_root_relative(value);
-    let path = path.ok_or_else(|| wrong("a path that is absolute or below ServerRoot".to_owned()))?;
+    let path =
+        path.ok_or_else(|| wrong("a path that is absolute or below ServerRoot".to_owned()))?;
     // `.PID.GENERATION.ID.sock` with everything at its longest that is likely.
     const SUFFIX: usize = ".4194304.99999.99.sock".len();
     let limit = place.host.socket_path_limit();
@@ -392,7 +516,9 @@ pub(super) fn socket_prefix(name: &'static str, value: &str, place: &mut Place<'
 
 /// DIR-062.
 pub(super) fn accept_mutex(name: &'static str, value: &str, place: &mut Place<'_>) -> Done {
-    const KNOWN: &[&str] = &["default", "flock", "fcntl", "sysvsem", "posixsem", "pthread"];
+    const KNOWN: &[&str] = &[
+        "default", "flock", "fcntl", "sysvsem", "posixsem", "pthread",
+    ];
     if !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(value)) {
         return Err(ConfigError::Value {
             directive: name,
@@ -426,7 +552,8 @@ pub(super) fn hash_seed(name: &'static str, value: &str, place: &mut Place<'_>) 
 pub(super) fn optimize(name: &'static str, value: &str, place: &mut Place<'_>) -> Done {
     let (number, whole) = leading_number(value);
     if !whole {
-        let text = format!("WSGI5001: {name} {value} was read as {number}; write the number alone.");
+        let text =
+            format!("WSGI5001: {name} {value} was read as {number}; write the number alone.");
         place.global.notice(NoticeLevel::Warn, text);
     }
     place.global.optimize = i32::try_from(number.max(0)).unwrap_or(i32::MAX);
@@ -467,10 +594,15 @@ pub(super) fn telemetry_service(name: &'static str, line: &str, place: &mut Plac
     };
     let target = word(&mut line, name, "unix:/path and interval=SECONDS")?;
     let path = target.strip_prefix("unix:").filter(|path| !path.is_empty());
-    let path = path.ok_or_else(|| wrong(target.clone(), "unix:/path"))?.to_owned();
+    let path = path
+        .ok_or_else(|| wrong(target.clone(), "unix:/path"))?
+        .to_owned();
     let mut interval = 1.0;
     for word in words::all(line) {
-        let number = word.strip_prefix("interval=").map(leading_float).filter(|n| *n >= 0.5);
+        let number = word
+            .strip_prefix("interval=")
+            .map(leading_float)
+            .filter(|n| *n >= 0.5);
         interval = number.ok_or_else(|| wrong(word.clone(), "interval=SECONDS, 0.5 or more"))?;
     }
     place.global.telemetry_service = Some((path, interval));
@@ -488,7 +620,10 @@ pub(super) fn telemetry_options(name: &'static str, line: &str, place: &mut Plac
     };
     let signed = |word: &String| word.starts_with(['+', '-']);
     let Some(first) = all.first() else {
-        return Err(arguments(name, "at least one of CaptureUserAgent, None, All"));
+        return Err(arguments(
+            name,
+            "at least one of CaptureUserAgent, None, All",
+        ));
     };
     if all.iter().any(|word| signed(word) != signed(first)) {
         return Err(wrong(line.trim(), "all flags with + or -, or none"));
@@ -501,7 +636,12 @@ pub(super) fn telemetry_options(name: &'static str, line: &str, place: &mut Plac
             ("captureuseragent", _) => true,
             ("none", [b'N' | b'n', ..]) => false,
             ("all", [b'A' | b'a', ..]) => true,
-            _ => return Err(wrong(word, "CaptureUserAgent, None or All, the last two without a sign")),
+            _ => {
+                return Err(wrong(
+                    word,
+                    "CaptureUserAgent, None or All, the last two without a sign",
+                ));
+            }
         };
     }
     place.global.telemetry_user_agent = set;
@@ -527,13 +667,20 @@ pub(super) fn slow_requests(name: &'static str, value: &str, place: &mut Place<'
 pub(super) fn open_block(name: &'static str, line: &str, place: &mut Place<'_>) -> Done {
     let section = |text: &str| ConfigError::Section(format!("<{name}>: {text}"));
     let line = line.trim_end();
-    let line = line.strip_suffix('>').ok_or_else(|| section("the closing '>' is missing"))?;
+    let line = line
+        .strip_suffix('>')
+        .ok_or_else(|| section("the closing '>' is missing"))?;
     let mut block = InterpreterBlock::default();
     let mut rest = line;
     loop {
-        let option = words::option(&mut rest)
-            .map_err(|word| section(&format!("'{word}' is not process-group=NAME or application-group=NAME")))?;
-        let Some((selector, value)) = option else { break };
+        let option = words::option(&mut rest).map_err(|word| {
+            section(&format!(
+                "'{word}' is not process-group=NAME or application-group=NAME"
+            ))
+        })?;
+        let Some((selector, value)) = option else {
+            break;
+        };
         let slot = match selector.to_ascii_lowercase().as_str() {
             "process-group" => &mut block.process_group,
             "application-group" => &mut block.rule.application_group,
@@ -544,7 +691,10 @@ pub(super) fn open_block(name: &'static str, line: &str, place: &mut Place<'_>) 
         }
     }
     if place.global.open_block.is_some() {
-        let text = format!("WSGI5003: <{name}> at {}:{} stands inside another one.", place.file, place.line);
+        let text = format!(
+            "WSGI5003: <{name}> at {}:{} stands inside another one.",
+            place.file, place.line
+        );
         place.global.notice(NoticeLevel::Warn, text);
     }
     place.global.interpreter_blocks.push(block);

@@ -89,7 +89,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { p.global.socket_rotation = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.socket_rotation = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIAcceptMutex",
@@ -446,7 +449,13 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { set::layer_switch(n, a, p, |l| &mut l.group_authoritative)?; if a.eq_ignore_ascii_case("off") { set::forgotten(n, p, "Off has no effect with Apache 2.4.")? } Ok(()) },
+        set: |n, a, p| {
+            set::layer_switch(n, a, p, |l| &mut l.group_authoritative)?;
+            if a.eq_ignore_ascii_case("off") {
+                set::forgotten(n, p, "Off has no effect with Apache 2.4.")?
+            }
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIImportScript",
@@ -480,7 +489,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { p.global.restrict_embedded = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.restrict_embedded = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIRestrictStdin",
@@ -497,7 +509,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| { p.global.rule().restrict_stdin = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.rule().restrict_stdin = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIRestrictStdout",
@@ -514,7 +529,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| { p.global.rule().restrict_stdout = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.rule().restrict_stdout = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIRestrictSignal",
@@ -531,7 +549,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| { p.global.rule().restrict_signal = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.rule().restrict_signal = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGICaseSensitivity",
@@ -548,7 +569,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { p.global.case_sensitivity = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.case_sensitivity = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIPythonHome",
@@ -565,7 +589,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |_, a, p| { p.global.python_home = Some(a.to_owned()); Ok(()) },
+        set: |_, a, p| {
+            p.global.python_home = Some(a.to_owned());
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIPythonVersion",
@@ -582,7 +609,18 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { if !set::is_version(a) { return Err(ConfigError::Value { directive: n, what: "the argument".to_owned(), value: a.to_owned(), expected: "a version like 3.13".to_owned() }) } p.global.python_version = Some(a.to_owned()); Ok(()) },
+        set: |n, a, p| {
+            if !set::is_version(a) {
+                return Err(ConfigError::Value {
+                    directive: n,
+                    what: "the argument".to_owned(),
+                    value: a.to_owned(),
+                    expected: "a version like 3.13".to_owned(),
+                });
+            }
+            p.global.python_version = Some(a.to_owned());
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIRuntimeDirectory",
@@ -599,7 +637,16 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { let path = p.host.server_root_relative(a); p.global.runtime_directory = Some(path.ok_or_else(|| ConfigError::Value { directive: n, what: "the argument".to_owned(), value: a.to_owned(), expected: "a path".to_owned() })?); Ok(()) },
+        set: |n, a, p| {
+            let path = p.host.server_root_relative(a);
+            p.global.runtime_directory = Some(path.ok_or_else(|| ConfigError::Value {
+                directive: n,
+                what: "the argument".to_owned(),
+                value: a.to_owned(),
+                expected: "a path".to_owned(),
+            })?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIPythonPath",
@@ -633,7 +680,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |_, a, p| { p.global.python_eggs = Some(a.to_owned()); Ok(()) },
+        set: |_, a, p| {
+            p.global.python_eggs = Some(a.to_owned());
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIPythonOptimize",
@@ -667,7 +717,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |_, a, p| { p.global.warnings.push(a.to_owned()); Ok(()) },
+        set: |_, a, p| {
+            p.global.warnings.push(a.to_owned());
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIDontWriteBytecode",
@@ -684,7 +737,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { p.global.dont_write_bytecode = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.dont_write_bytecode = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIPythonHashSeed",
@@ -735,7 +791,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { p.global.destroy_interpreter = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.destroy_interpreter = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIPerInterpreterGIL",
@@ -752,7 +811,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| { p.global.rule().per_interpreter_gil = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.rule().per_interpreter_gil = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGIFreeThreading",
@@ -769,7 +831,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| { p.global.rule().free_threading = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.rule().free_threading = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "<WSGIInterpreterOptions",
@@ -803,7 +868,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Later("server_metrics() returns None"),
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { p.global.server_metrics = Some(set::switch(n, a)?); Ok(()) },
+        set: |n, a, p| {
+            p.global.server_metrics = Some(set::switch(n, a)?);
+            Ok(())
+        },
     },
     Directive {
         name: "WSGITelemetryService",
@@ -871,7 +939,14 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { set::switch(n, a)?; p.global.notice(NoticeLevel::Info, format!("{n} has no effect; use LogLevel wsgi:debug.")); Ok(()) },
+        set: |n, a, p| {
+            set::switch(n, a)?;
+            p.global.notice(
+                NoticeLevel::Info,
+                format!("{n} has no effect; use LogLevel wsgi:debug."),
+            );
+            Ok(())
+        },
     },
     Directive {
         name: "WSGILazyInitialization",
@@ -888,7 +963,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { set::switch(n, a)?; set::forgotten(n, p, "Python always starts in the processes that use it.") },
+        set: |n, a, p| {
+            set::switch(n, a)?;
+            set::forgotten(n, p, "Python always starts in the processes that use it.")
+        },
     },
     Directive {
         name: "WSGIPy3kWarningFlag",
@@ -905,7 +983,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { set::switch(n, a)?; set::forgotten(n, p, "it was for Python 2 and has no effect.") },
+        set: |n, a, p| {
+            set::switch(n, a)?;
+            set::forgotten(n, p, "it was for Python 2 and has no effect.")
+        },
     },
     Directive {
         name: "WSGIReloadMechanism",
@@ -922,7 +1003,20 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| if a.eq_ignore_ascii_case("process") { set::forgotten(n, p, "daemon processes are always replaced when a script changes.") } else { Err(ConfigError::Removed { directive: n, advice: "a changed script replaces the daemon process; remove the directive" }) },
+        set: |n, a, p| {
+            if a.eq_ignore_ascii_case("process") {
+                set::forgotten(
+                    n,
+                    p,
+                    "daemon processes are always replaced when a script changes.",
+                )
+            } else {
+                Err(ConfigError::Removed {
+                    directive: n,
+                    advice: "a changed script replaces the daemon process; remove the directive",
+                })
+            }
+        },
     },
     Directive {
         name: "WSGIApacheExtensions",
@@ -939,7 +1033,10 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Later("the capsule is not passed"),
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| { set::layer_switch(n, a, p, |l| &mut l.pass_apache_request)?; set::forgotten(n, p, "taken as WSGIPassApacheRequest.") },
+        set: |n, a, p| {
+            set::layer_switch(n, a, p, |l| &mut l.pass_apache_request)?;
+            set::forgotten(n, p, "taken as WSGIPassApacheRequest.")
+        },
     },
     Directive {
         name: "WSGIUserAuthoritative",
@@ -956,7 +1053,16 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| if set::switch(n, a)? { set::forgotten(n, p, "it has no effect with Apache 2.4.") } else { Err(ConfigError::Removed { directive: n, advice: "Apache 2.4 falls through to the next AuthBasicProvider by itself; list the providers and remove the directive" }) },
+        set: |n, a, p| {
+            if set::switch(n, a)? {
+                set::forgotten(n, p, "it has no effect with Apache 2.4.")
+            } else {
+                Err(ConfigError::Removed {
+                    directive: n,
+                    advice: "Apache 2.4 falls through to the next AuthBasicProvider by itself; list the providers and remove the directive",
+                })
+            }
+        },
     },
     Directive {
         name: "WSGINewRelicConfigFile",
@@ -973,7 +1079,12 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, _, _| Err(ConfigError::Removed { directive: n, advice: "New Relic's agent is no longer started by the server; wrap the application with it in the script" }),
+        set: |n, _, _| {
+            Err(ConfigError::Removed {
+                directive: n,
+                advice: "New Relic's agent is no longer started by the server; wrap the application with it in the script",
+            })
+        },
     },
     Directive {
         name: "WSGINewRelicEnvironment",
@@ -990,7 +1101,12 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, _, _| Err(ConfigError::Removed { directive: n, advice: "New Relic's agent is no longer started by the server; wrap the application with it in the script" }),
+        set: |n, _, _| {
+            Err(ConfigError::Removed {
+                directive: n,
+                advice: "New Relic's agent is no longer started by the server; wrap the application with it in the script",
+            })
+        },
     },
     Directive {
         name: "WSGIPythonExecutable",
@@ -1007,7 +1123,12 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, _, _| Err(ConfigError::Removed { directive: n, advice: "name the installation with WSGIPythonHome" }),
+        set: |n, _, _| {
+            Err(ConfigError::Removed {
+                directive: n,
+                advice: "name the installation with WSGIPythonHome",
+            })
+        },
     },
     Directive {
         name: "WSGIOutputBuffering",
@@ -1024,6 +1145,11 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Never,
         in_interpreter_options: false,
         section: false,
-        set: |n, _, _| Err(ConfigError::Removed { directive: n, advice: "answers are never collected; remove the directive" }),
+        set: |n, _, _| {
+            Err(ConfigError::Removed {
+                directive: n,
+                advice: "answers are never collected; remove the directive",
+            })
+        },
     },
 ];

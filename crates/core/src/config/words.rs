@@ -80,7 +80,10 @@ mod tests {
     /// GEN-04.
     #[test]
     fn words_and_quotes() {
-        assert_eq!(all(r#" a  "b c" 'd "e' "f\"g\\h" "#), ["a", "b c", "d \"e", "f\"g\\h"]);
+        assert_eq!(
+            all(r#" a  "b c" 'd "e' "f\"g\\h" "#),
+            ["a", "b c", "d \"e", "f\"g\\h"]
+        );
         assert_eq!(all(r#""a\b""#), ["a\\b"]);
         assert_eq!(all(r#""open end"#), ["open end"]);
         assert_eq!(all(r#""" x"#), ["", "x"]);

@@ -116,9 +116,11 @@ fn a_death_is_answered_at_once() {
 #[test]
 fn deaths_in_a_row_are_slowed_down() {
     let mut group = Group::serving(plan(1));
-    group.now += 10;
-    assert_eq!(spawns(&group.act(exited(0))), [0]);
-    group.act(Event::Ready { slot: 0 });
+    for _ in 0..FREE_DEATHS {
+        group.now += 10;
+        assert_eq!(spawns(&group.act(exited(0))), [0]);
+        group.act(Event::Ready { slot: 0 });
+    }
     group.now += 10;
     let actions = group.act(exited(0));
     assert_eq!(actions, [Action::Clear { slot: 0 }, Action::Failing(true)]);

@@ -27,7 +27,10 @@ impl Welcome {
     /// Malformed.
     pub fn decode(payload: &[u8]) -> Result<Welcome, WireError> {
         let mut fields = Fields::new(Kind::Welcome, payload);
-        let welcome = Welcome { slot: fields.u32()?, instance: fields.u32()? };
+        let welcome = Welcome {
+            slot: fields.u32()?,
+            instance: fields.u32()?,
+        };
         fields.end()?;
         Ok(welcome)
     }
@@ -89,7 +92,9 @@ impl<'a> AnswerHead<'a> {
     ) -> Result<(), WireError> {
         frame(out, Kind::Head, 0, |out| {
             put_bytes(out, status);
-            let length = content_length.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+            let length = content_length
+                .and_then(|n| i64::try_from(n).ok())
+                .unwrap_or(-1);
             out.extend_from_slice(&length.to_le_bytes());
             put_pairs(out, headers);
         })
@@ -134,7 +139,10 @@ impl FileSpan {
     /// Malformed, also where the span ends behind what a file offset can say.
     pub fn decode(payload: &[u8]) -> Result<FileSpan, WireError> {
         let mut fields = Fields::new(Kind::File, payload);
-        let span = FileSpan { offset: fields.u64()?, len: fields.u64()? };
+        let span = FileSpan {
+            offset: fields.u64()?,
+            len: fields.u64()?,
+        };
         fields.end()?;
         match span.offset.checked_add(span.len) {
             Some(end) if i64::try_from(end).is_ok() => Ok(span),
@@ -213,7 +221,11 @@ impl<'a> Log<'a> {
     /// Malformed, also for a level that httpd does not have.
     pub fn decode(payload: &'a [u8]) -> Result<Log<'a>, WireError> {
         let mut fields = Fields::new(Kind::Log, payload);
-        let log = Log { level: fields.u8()?, flags: fields.u8()?, text: fields.bytes()? };
+        let log = Log {
+            level: fields.u8()?,
+            flags: fields.u8()?,
+            text: fields.bytes()?,
+        };
         fields.end()?;
         if log.level > 15 {
             return Err(WireError::Malformed(Kind::Log));
@@ -261,7 +273,11 @@ mod tests {
     #[test]
     fn a_span_beyond_any_file_is_refused() {
         let mut out = Vec::new();
-        FileSpan { offset: u64::MAX - 3, len: 9 }.encode(&mut out);
+        FileSpan {
+            offset: u64::MAX - 3,
+            len: 9,
+        }
+        .encode(&mut out);
         let (_, payload) = whole_frame(&out).unwrap().unwrap();
         assert!(FileSpan::decode(payload).is_err());
     }
@@ -272,12 +288,18 @@ mod tests {
         for end in [Complete, Failed, CutShort, NotFound, Unavailable, TimedOut] {
             let mut out = Vec::new();
             end.encode(&mut out);
-            assert_eq!(AnswerEnd::decode(whole_frame(&out).unwrap().unwrap().1), Ok(end));
+            assert_eq!(
+                AnswerEnd::decode(whole_frame(&out).unwrap().unwrap().1),
+                Ok(end)
+            );
         }
         for refusal in [Refusal::Reload, Refusal::Queue, Refusal::Stopping] {
             let mut out = Vec::new();
             refusal.encode(&mut out);
-            assert_eq!(Refusal::decode(whole_frame(&out).unwrap().unwrap().1), Ok(refusal));
+            assert_eq!(
+                Refusal::decode(whole_frame(&out).unwrap().unwrap().1),
+                Ok(refusal)
+            );
         }
     }
 }

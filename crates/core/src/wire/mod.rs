@@ -136,7 +136,8 @@ impl Header {
     /// # Errors
     /// Unknown kind, reserved bytes, or a length over the kind's limit.
     pub fn decode(bytes: &[u8]) -> Result<Option<Header>, WireError> {
-        let Some(&[kind, flags, zero0, zero1, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_LEN>() else {
+        let Some(&[kind, flags, zero0, zero1, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_LEN>()
+        else {
             return Ok(None);
         };
         let kind = Kind::from_byte(kind).ok_or(WireError::UnknownKind(kind))?;
@@ -145,15 +146,30 @@ impl Header {
         }
         let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         if len > kind.limit() {
-            return Err(WireError::TooLarge { kind, len, limit: kind.limit() });
+            return Err(WireError::TooLarge {
+                kind,
+                len,
+                limit: kind.limit(),
+            });
         }
         Ok(Some(Header { kind, flags, len }))
     }
 
     /// The bytes of this header.
     pub fn encode(self) -> [u8; HEADER_LEN] {
-        let len = u32::try_from(self.len).expect("limits are below 4 GiB").to_le_bytes();
-        [self.kind as u8, self.flags, 0, 0, len[0], len[1], len[2], len[3]]
+        let len = u32::try_from(self.len)
+            .expect("limits are below 4 GiB")
+            .to_le_bytes();
+        [
+            self.kind as u8,
+            self.flags,
+            0,
+            0,
+            len[0],
+            len[1],
+            len[2],
+            len[3],
+        ]
     }
 }
 
@@ -162,8 +178,12 @@ impl Header {
 /// # Errors
 /// As [`Header::decode`].
 pub fn whole_frame(bytes: &[u8]) -> Result<Option<(Header, &[u8])>, WireError> {
-    let Some(header) = Header::decode(bytes)? else { return Ok(None) };
-    Ok(bytes.get(HEADER_LEN..HEADER_LEN + header.len).map(|payload| (header, payload)))
+    let Some(header) = Header::decode(bytes)? else {
+        return Ok(None);
+    };
+    Ok(bytes
+        .get(HEADER_LEN..HEADER_LEN + header.len)
+        .map(|payload| (header, payload)))
 }
 
 /// Appends a frame whose payload `fill` writes; its length is entered afterwards.
@@ -177,12 +197,23 @@ fn frame(
     fill: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), WireError> {
     let start = out.len();
-    out.extend_from_slice(&Header { kind, flags, len: 0 }.encode());
+    out.extend_from_slice(
+        &Header {
+            kind,
+            flags,
+            len: 0,
+        }
+        .encode(),
+    );
     fill(out);
     let len = out.len() - start - HEADER_LEN;
     if len > kind.limit() {
         out.truncate(start);
-        return Err(WireError::TooLarge { kind, len, limit: kind.limit() });
+        return Err(WireError::TooLarge {
+            kind,
+            len,
+            limit: kind.limit(),
+        });
     }
     out[start..start + HEADER_LEN].copy_from_slice(&Header { kind, flags, len }.encode());
     Ok(())
@@ -192,7 +223,12 @@ fn frame(
 ///
 /// # Errors
 /// [`WireError::TooLarge`].
-pub fn encode_plain(out: &mut Vec<u8>, kind: Kind, flags: u8, payload: &[u8]) -> Result<(), WireError> {
+pub fn encode_plain(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    flags: u8,
+    payload: &[u8],
+) -> Result<(), WireError> {
     frame(out, kind, flags, |out| out.extend_from_slice(payload))
 }
 
@@ -204,11 +240,17 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn new(kind: Kind, payload: &'a [u8]) -> Fields<'a> {
-        Fields { kind, rest: payload }
+        Fields {
+            kind,
+            rest: payload,
+        }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let (&head, rest) = self.rest.split_first_chunk::<N>().ok_or(WireError::Malformed(self.kind))?;
+        let (&head, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(WireError::Malformed(self.kind))?;
         self.rest = rest;
         Ok(head)
     }
@@ -231,13 +273,20 @@ impl<'a> Fields<'a> {
 
     fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let len = self.u32()? as usize;
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(WireError::Malformed(self.kind))?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(WireError::Malformed(self.kind))?;
         self.rest = rest;
         Ok(head)
     }
 
     fn end(self) -> Result<(), WireError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Malformed(self.kind)) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(WireError::Malformed(self.kind))
+        }
     }
 }
 
@@ -305,10 +354,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-fn put_pairs<'p>(
-    out: &mut Vec<u8>,
-    pairs: impl Iterator<Item = (&'p [u8], Option<&'p [u8]>)>,
-) {
+fn put_pairs<'p>(out: &mut Vec<u8>, pairs: impl Iterator<Item = (&'p [u8], Option<&'p [u8]>)>) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     let mut count: u32 = 0;
@@ -358,13 +404,22 @@ mod tests {
     #[test]
     fn a_huge_length_is_refused_before_its_payload_comes() {
         let bytes = [Kind::Log as u8, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f];
-        assert!(matches!(Header::decode(&bytes), Err(WireError::TooLarge { .. })));
+        assert!(matches!(
+            Header::decode(&bytes),
+            Err(WireError::TooLarge { .. })
+        ));
     }
 
     #[test]
     fn reserved_bytes_and_unknown_kinds_are_refused() {
-        assert_eq!(Header::decode(&[99, 0, 0, 0, 0, 0, 0, 0]), Err(WireError::UnknownKind(99)));
-        assert_eq!(Header::decode(&[1, 0, 1, 0, 0, 0, 0, 0]), Err(WireError::Reserved));
+        assert_eq!(
+            Header::decode(&[99, 0, 0, 0, 0, 0, 0, 0]),
+            Err(WireError::UnknownKind(99))
+        );
+        assert_eq!(
+            Header::decode(&[1, 0, 1, 0, 0, 0, 0, 0]),
+            Err(WireError::Reserved)
+        );
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl Hello {
         if fields.u32()? != PROTOCOL {
             return Err(WireError::Malformed(Kind::Hello));
         }
-        let hello = Hello { generation: fields.u32()?, secret: fields.array()? };
+        let hello = Hello {
+            generation: fields.u32()?,
+            secret: fields.array()?,
+        };
         fields.end()?;
         Ok(hello)
     }
@@ -127,7 +130,10 @@ impl<'a> RequestHead<'a> {
             callable_object: b"",
             script_filename: b"",
             handler_script: b"",
-            environ: Pairs { count: 0, bytes: b"" },
+            environ: Pairs {
+                count: 0,
+                bytes: b"",
+            },
         }
     }
 }
@@ -172,7 +178,10 @@ mod tests {
     #[test]
     fn hello_of_another_protocol_is_refused() {
         let mut out = Vec::new();
-        let hello = Hello { generation: 7, secret: [9; 16] };
+        let hello = Hello {
+            generation: 7,
+            secret: [9; 16],
+        };
         hello.encode(&mut out);
         let (_, payload) = whole_frame(&out).unwrap().unwrap();
         assert_eq!(Hello::decode(payload), Ok(hello));

@@ -1,0 +1,8 @@
+from django.contrib import admin
+
+from .models import Item
+
+
+@admin.register(Item)
+class ItemAdmin(admin.ModelAdmin):
+    list_display = ["name", "price"]

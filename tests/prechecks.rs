@@ -1,0 +1,263 @@
+//! Which requests reach the module, and which it refuses before any Python runs.
+
+use wsgi_harness::{Mode, Mpm, Request, Site, matrix, subject};
+
+const HELLO: &str = include_str!("apps/hello.wsgi");
+
+/// A server that reaches scripts in every way that there is.
+fn site(mpm: Mpm, mode: Mode) -> Site {
+    Site::new(mpm, mode)
+        .modules(&["mime", "rewrite", "dir", "negotiation", "alias"])
+        .file("mime.types", "text/html html\n")
+        .file("htdocs/exec/hello.wsgi", HELLO)
+        .file("htdocs/exec/other.txt", "plain file\n")
+        .file("htdocs/exec/index.wsgi", HELLO)
+        .file("htdocs/forbidden/hello.wsgi", HELLO)
+        .file(
+            "htdocs/typed/hello.wsgi",
+            "def application(e, s):\n    s('200 OK', [])\n    return [b'typed']\n",
+        )
+        .file("htdocs/set/anything", HELLO)
+        .file("htdocs/wrong/hello.wsgi", "static text\n")
+        .file("htdocs/rewritten/target.py", HELLO)
+        .file("apps/folder/readme.txt", "a folder\n")
+        .file("apps/missing_type.wsgi", HELLO)
+        .shared("echo.wsgi")
+        .shared("hello.wsgi")
+        .config(
+            "TypesConfig {dir}/mime.types
+            <Directory {htdocs}/exec>
+                AddHandler wsgi-script .wsgi
+                Options ExecCGI MultiViews
+                MultiviewsMatch Handlers
+                DirectoryIndex index.wsgi
+            </Directory>
+            <Directory {htdocs}/forbidden>
+                AddHandler wsgi-script .wsgi
+            </Directory>
+            <Directory {htdocs}/typed>
+                AddType application/x-httpd-wsgi .wsgi
+                Options ExecCGI
+            </Directory>
+            <Directory {htdocs}/set>
+                SetHandler wsgi-script
+                Options ExecCGI
+            </Directory>
+            <Directory {htdocs}/wrong>
+                SetHandler wsgi-scripts
+                Options ExecCGI
+            </Directory>
+            <Directory {htdocs}/rewritten>
+                Options ExecCGI FollowSymLinks
+                RewriteEngine On
+                RewriteRule ^target.py$ - [H=wsgi-script]
+            </Directory>
+            DirectorySlash Off
+            WSGIScriptAlias /folder {apps}/folder
+            WSGIScriptAlias /hello {apps}/hello.wsgi
+            WSGIScriptAlias /echo {apps}/echo.wsgi
+            WSGIScriptAlias /strict {apps}/hello.wsgi
+            WSGIScriptAlias /limited {apps}/echo.wsgi
+            WSGIScriptAlias /chunked {apps}/echo.wsgi
+            <Location /strict>
+                AcceptPathInfo Off
+                ErrorDocument 404 \"our own page\"
+            </Location>
+            <Location /limited>
+                LimitRequestBody 10
+                ErrorDocument 413 \"too much\"
+            </Location>
+            <Location /chunked>
+                WSGIChunkedRequest On
+            </Location>",
+        )
+}
+
+/// REQ-001, REQ-002, REQ-003, REQ-004, REQ-005, DIR-009: the ways to the handler.
+fn ways_to_the_handler(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode).start();
+    for path in [
+        "/hello",
+        "/exec/hello.wsgi",
+        "/set/anything",
+        "/rewritten/target.py",
+        "/exec/",
+        "/exec/hello",
+    ] {
+        assert_eq!(server.get(path).expect(200).text(), "hello", "{path}");
+    }
+    assert_eq!(
+        server.get("/exec/other.txt").expect(200).text(),
+        "plain file\n"
+    );
+    // REQ-003: the type that selected the handler is the default type of the answer.
+    let typed = server.get("/typed/hello.wsgi").expect(200);
+    assert_eq!(
+        typed.header("Content-Type"),
+        Some("application/x-httpd-wsgi")
+    );
+    assert_eq!(typed.text(), "typed");
+    // REQ-001: the name is exact; httpd serves the file itself.
+    assert_eq!(
+        server.get("/wrong/hello.wsgi").expect(200).text(),
+        "static text\n"
+    );
+}
+matrix!(ways_to_the_handler: event prefork);
+
+/// REQ-006: every method but TRACE reaches the application.
+fn methods(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .script("/", "def application(e, s):\n    s('200 OK', [('X-Method', e['REQUEST_METHOD'])])\n    return []\n")
+        .start();
+    for method in [
+        "GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "REPORT",
+    ] {
+        let answer = server.send(&Request::new(method, "/")).expect(200);
+        assert_eq!(answer.header("X-Method"), Some(method));
+    }
+    let traced = server.send(&Request::new("TRACE", "/"));
+    assert_eq!(traced.header("X-Method"), None);
+}
+matrix!(methods: event);
+
+/// REQ-021, REQ-022, REQ-023, REQ-024, REQ-035, REQ-038, REQ-807: what is refused, with its code in the log.
+fn refused_before_python(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode).start();
+    for (path, status, code) in [
+        (
+            "/forbidden/hello.wsgi",
+            403,
+            "[script {htdocs}/forbidden/hello.wsgi] WSGI0134: ",
+        ),
+        (
+            "/exec/missing.wsgi",
+            404,
+            "[script {htdocs}/exec/missing.wsgi] WSGI0135: ",
+        ),
+        ("/folder", 403, "[script {apps}/folder] WSGI0136: "),
+        ("/strict/path", 404, "[script {apps}/hello.wsgi] WSGI0137: "),
+    ] {
+        server.get(path).expect(status);
+        let record = server.wait_for_log(code);
+        assert_eq!(record.module, "wsgi");
+        assert_eq!(record.level, wsgi_harness::Level::Error, "{path}");
+        assert!(
+            record
+                .peer()
+                .is_some_and(|peer| peer.starts_with("client 127.0.0.1:")),
+            "{}",
+            record.line
+        );
+    }
+    assert_eq!(server.get("/strict/path").text(), "our own page");
+    assert_eq!(server.get("/strict").expect(200).text(), "hello");
+}
+matrix!(refused_before_python: event prefork);
+
+/// REQ-030, REQ-031, REQ-032, REQ-034, DIR-124: bodies whose length is not known or not a number.
+fn body_lengths(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode).start();
+    let refused = server.send(&Request::new("POST", "/echo").chunked(["abc"]));
+    assert_eq!(refused.status, 411, "{}", refused.shown());
+    server.wait_for_log("WSGI0139");
+    assert_eq!(
+        server
+            .send(&Request::new("POST", "/chunked").chunked(["abc", "def"]))
+            .expect(200)
+            .text(),
+        "abcdef"
+    );
+    // httpd answers both by itself before any handler runs.
+    let unknown =
+        server.send(&Request::new("POST", "/chunked").header("Transfer-Encoding", "gzip"));
+    assert!(matches!(unknown.status, 400 | 501), "{}", unknown.shown());
+    server.allow_log("AH02539");
+    let text = server.send(&Request::new("POST", "/echo").header("Content-Length", "ten"));
+    assert_eq!(text.status, 400, "{}", text.shown());
+    server.allow_log("AH01587");
+    // Both: httpd drops the length, and does not use the connection again.
+    let mut connection = server.connect();
+    let both = Request::new("POST", "/chunked")
+        .header("Content-Length", "2")
+        .chunked(["abcdef"]);
+    let answer = connection.send(&both).expect(200);
+    assert_eq!(answer.text(), "abcdef");
+    assert!(connection.closes_within(wsgi_harness::PATIENCE));
+}
+matrix!(body_lengths: event prefork);
+
+/// REQ-033, REQ-038: a body over `LimitRequestBody` is refused before the application is called.
+fn body_limit(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode).start();
+    assert_eq!(
+        server
+            .send(&Request::post("/limited", "0123456789"))
+            .expect(200)
+            .text(),
+        "0123456789"
+    );
+    let refused = server.send(&Request::post("/limited", "0123456789a"));
+    assert_eq!(
+        (refused.status, refused.text().as_str()),
+        (413, "too much"),
+        "{}",
+        refused.shown()
+    );
+}
+matrix!(body_limit: event prefork);
+
+/// REQ-037: a chunked body that grows over the limit.
+fn chunked_body_over_the_limit(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode)
+        .config("<Location /chunked>\nLimitRequestBody 10\n</Location>")
+        .start();
+    let whole = server.send(&Request::new("POST", "/chunked").chunked(["01234"]));
+    assert_eq!(whole.expect(200).text(), "01234");
+    server.allow_log("AH01591");
+    server.allow_log("WSGI0126");
+    server.allow_log("WSGI0174");
+    let refused =
+        server.send(&Request::new("POST", "/chunked").chunked(["0123456789", "0123456789"]));
+    let accepted: &[u16] = if mode == Mode::Embedded {
+        &[413, 500]
+    } else {
+        &[413]
+    };
+    assert!(accepted.contains(&refused.status), "{}", refused.shown());
+}
+matrix!(chunked_body_over_the_limit: event);
+
+/// REQ-036: the groups of an alias are known before REQ-024 refuses, so that its refusal names no other reason.
+#[test]
+fn refusals_do_not_start_python() {
+    let server = Site::embedded()
+        .shared("hello.wsgi")
+        .config("WSGIScriptAlias /x {apps}/hello.wsgi process-group=none\n<Location /x>\nAcceptPathInfo Off\n</Location>")
+        .start();
+    server.get("/x/y").expect(404);
+    server.expect_log("WSGI0137");
+    server.get("/x").expect(500);
+    server.expect_log("WSGI0150");
+}
+
+/// The subject is what the run says it is: a run against the original must not test ours by mistake.
+#[test]
+fn the_subject_names_itself() {
+    let server = Site::embedded()
+        .shared("hello.wsgi")
+        .config("ServerTokens Full\nWSGIScriptAlias / {apps}/hello.wsgi")
+        .start();
+    let answer = server.get("/").expect(200);
+    let banner = answer.header("Server").unwrap_or_default();
+    let token = if subject().is_ours() {
+        "mod_wsgi-rs/"
+    } else {
+        "mod_wsgi/"
+    };
+    assert!(
+        banner.contains(token) && banner.contains("Python/3."),
+        "GEN-03, DMN-101: {banner}"
+    );
+    server.stop();
+}

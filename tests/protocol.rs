@@ -1,0 +1,708 @@
+//! PEP 3333 over real HTTP: `start_response`, `write`, iterables, headers and lengths.
+
+use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject};
+
+/// A script whose application has this body.
+fn app(body: &str) -> String {
+    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
+    for line in body.lines() {
+        text += &format!("    {line}\n");
+    }
+    text
+}
+
+fn server(mpm: Mpm, mode: Mode) -> Server {
+    // A cut-short answer of the original may keep the connection open until this is over.
+    Site::new(mpm, mode)
+        .shared("start.wsgi")
+        .cases()
+        .config("KeepAliveTimeout 1")
+        .start()
+}
+
+#[track_caller]
+fn ask(server: &Server, name: &str, body: &str) -> Answer {
+    let url = server.case(name, &app(body));
+    server.get(&url)
+}
+
+/// REQ-401, REQ-410 to REQ-427: what `start_response` takes and refuses; the error is raised in the application, which may
+/// then answer something else.
+fn start_response_arguments(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let rows: &[(&str, &str, &str)] = &[
+        ("REQ-410", "", "TypeError"),
+        ("REQ-410", "'200 OK'", "TypeError"),
+        ("REQ-410", "'200 OK', [], None, 1", "TypeError"),
+        (
+            "REQ-410, REQ-401",
+            "status='200 OK', headers=[]",
+            "TypeError",
+        ),
+        (
+            "REQ-410, REQ-401",
+            "'200 OK', [], exc_info=None",
+            "TypeError",
+        ),
+        ("REQ-411", "'200 OK', ()", "TypeError"),
+        ("REQ-411", "'200 OK', {}", "TypeError"),
+        ("REQ-411", "'200 OK', None", "TypeError"),
+        ("REQ-411", "'200 OK', iter([])", "TypeError"),
+        (
+            "REQ-411",
+            "'200 OK', type('L', (list,), {})([('X-Result', 'accepted')])",
+            "accepted",
+        ),
+        ("REQ-412", "b'200 OK', []", "TypeError"),
+        ("REQ-412", "200, []", "TypeError"),
+        ("REQ-412", "None, []", "TypeError"),
+        ("REQ-413", "'200 \\u20ac', []", "UnicodeEncodeError"),
+        ("REQ-414", "'', []", "ValueError"),
+        ("REQ-414", "'20', []", "ValueError"),
+        ("REQ-414", "'2000 OK', []", "ValueError"),
+        ("REQ-414", "'OK', []", "ValueError"),
+        ("REQ-414", "' 200 OK', []", "ValueError"),
+        ("REQ-414", "'20x OK', []", "ValueError"),
+        ("REQ-415", "'200OK', []", "ValueError"),
+        ("REQ-415", "'200\\tOK', []", "ValueError"),
+        ("REQ-416", "'200 O\\nK', []", "ValueError"),
+        ("REQ-416", "'200 OK\\r\\nX-Injected: 1', []", "ValueError"),
+        ("REQ-416", "'200 O\\x7fK', []", "ValueError"),
+        ("REQ-418", "'200 OK', [['X-A', 'b']]", "TypeError"),
+        ("REQ-418", "'200 OK', ['X-A']", "TypeError"),
+        ("REQ-418", "'200 OK', [None]", "TypeError"),
+        ("REQ-419", "'200 OK', [('X-A',)]", "ValueError"),
+        ("REQ-419", "'200 OK', [('X-A', 'b', 'c')]", "ValueError"),
+        ("REQ-420", "'200 OK', [(b'X-A', 'b')]", "TypeError"),
+        ("REQ-420", "'200 OK', [('X-A', b'b')]", "TypeError"),
+        ("REQ-420", "'200 OK', [('X-A', 1)]", "TypeError"),
+        ("REQ-420", "'200 OK', [('X-A', None)]", "TypeError"),
+        (
+            "REQ-421",
+            "'200 OK', [('X-\\u20ac', 'b')]",
+            "UnicodeEncodeError",
+        ),
+        (
+            "REQ-421",
+            "'200 OK', [('X-A', '\\u20ac')]",
+            "UnicodeEncodeError",
+        ),
+        ("REQ-422", "'200 OK', [('', 'b')]", "ValueError"),
+        ("REQ-422", "'200 OK', [('X A', 'b')]", "ValueError"),
+        ("REQ-422", "'200 OK', [('X-A\\n', 'b')]", "ValueError"),
+        ("REQ-422", "'200 OK', [('X-A\\t', 'b')]", "ValueError"),
+        (
+            "REQ-423",
+            "'200 OK', [('X-A', 'b\\nX-Injected: 1')]",
+            "ValueError",
+        ),
+        ("REQ-423", "'200 OK', [('X-A', 'b\\r')]", "ValueError"),
+        ("REQ-427", "'200 OK', [], 1", "RuntimeError"),
+        ("REQ-427", "'200 OK', [], []", "RuntimeError"),
+        (
+            "REQ-427",
+            "'200 OK', [('X-Result', 'accepted')], ()",
+            "accepted",
+        ),
+        (
+            "REQ-427",
+            "'200 OK', [('X-Result', 'accepted')], None",
+            "accepted",
+        ),
+    ];
+    let mut connection = server.connect();
+    for (row, arguments, expected) in rows {
+        let request = Request::get("/case/start").header("X-Args", arguments);
+        let answer = connection.send(&request).expect(200);
+        assert_eq!(
+            answer.header("X-Result"),
+            Some(*expected),
+            "{row}: start_response({arguments})"
+        );
+        assert_eq!(answer.header("X-Injected"), None);
+    }
+    // REQ-425: 6.1 cuts at a NUL.
+    for arguments in [
+        "'200 O\\0K', []",
+        "'200 OK', [('X-\\0A', 'b')]",
+        "'200 OK', [('X-A', 'b\\0c')]",
+    ] {
+        let answer = server
+            .send(
+                &Request::get("/case/start")
+                    .header("X-Args", arguments)
+                    .header("X-Replace", "1"),
+            )
+            .expect(200);
+        if subject().differs("REQ-425") {
+            assert_eq!(
+                answer.header("X-Result"),
+                Some("ValueError"),
+                "start_response({arguments})"
+            );
+        }
+    }
+}
+matrix!(start_response_arguments: event prefork);
+
+/// REQ-417, REQ-426, REQ-452, REQ-454: statuses.
+fn statuses(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    for (status, code, reason) in [
+        ("200 OK", 200, Some("OK")),
+        ("200", 200, Some("OK")),
+        ("200 ", 200, None),
+        ("200 Fine By Me", 200, Some("Fine By Me")),
+        ("299 Unknown But Fine", 299, Some("Unknown But Fine")),
+        ("404 Not Here", 404, Some("Not Here")),
+        ("418 I'm a teapot", 418, Some("I'm a teapot")),
+        ("500 Mine", 500, Some("Mine")),
+        ("503 Later", 503, Some("Later")),
+        ("599 Odd", 599, Some("Odd")),
+    ] {
+        let answer =
+            server.send(&Request::get("/case/start").header("X-Args", format!("\"{status}\", []")));
+        assert_eq!(answer.status, code, "{status}");
+        assert!(answer.whole);
+        if let Some(reason) = reason {
+            assert_eq!(answer.reason, reason, "{status}");
+        }
+    }
+    for (name, status) in [
+        ("no-content", "204 No Content"),
+        ("not-modified", "304 Not Modified"),
+    ] {
+        let url = server.case(
+            name,
+            &app(&format!(
+                "start_response('{status}', [('X-A', 'b')])\nreturn [b'suppressed']"
+            )),
+        );
+        let mut connection = server.connect();
+        let answer = connection.send(&Request::get(&url));
+        assert_eq!(
+            (answer.status.to_string().as_str(), answer.header("X-A")),
+            (&status[..3], Some("b"))
+        );
+        // What follows on the connection is the next answer, not the body.
+        let next = connection.send(&Request::get("/case/start").header("X-Args", "'200 OK', []"));
+        assert_eq!(next.status, 200);
+    }
+}
+matrix!(statuses: event);
+
+/// REQ-400, REQ-402, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
+fn commitment(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let answer = ask(
+        &server,
+        "twice",
+        "start_response('404 No', [('X-A', '1')])\nstart_response('200 OK', [('X-B', '2')])\nreturn [b'x']",
+    );
+    assert_eq!(
+        (answer.status, answer.header("X-A"), answer.header("X-B")),
+        (200, None, Some("2")),
+        "REQ-428"
+    );
+    let answer = ask(
+        &server,
+        "replaced",
+        "start_response('200 OK', [('X-A', '1')])\ntry:\n    raise ValueError('x')\nexcept ValueError:\n    start_response('500 Sorry', [], sys.exc_info())\nreturn [b'sorry']",
+    );
+    assert_eq!(
+        (answer.status, answer.header("X-A"), answer.text().as_str()),
+        (500, None, "sorry"),
+        "REQ-431"
+    );
+    let answer = ask(
+        &server,
+        "committed",
+        "write = start_response('200 OK', [])\nwrite(b'')\ntry:\n    start_response('404 No', [])\nexcept BaseException as error:\n    write(type(error).__name__.encode())\nreturn []",
+    );
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (200, "RuntimeError"),
+        "REQ-429, REQ-436"
+    );
+    let answer = ask(
+        &server,
+        "reraised",
+        "write = start_response('200 OK', [])\nwrite(b'begin ')\ntry:\n    try:\n        raise KeyError('mine')\n    except KeyError:\n        start_response('500 No', [], sys.exc_info())\nexcept KeyError as error:\n    write(repr(error).encode())\nreturn []",
+    );
+    assert_eq!(
+        answer.expect(200).text(),
+        "begin KeyError('mine')",
+        "REQ-430"
+    );
+    let url = server.case(
+        "later",
+        "kept = []\n\ndef application(environ, start_response):\n    result = []\n    for call in kept:\n        try:\n            call()\n        except BaseException as error:\n            result.append(type(error).__name__)\n    write = start_response('200 OK', [])\n    kept[:] = [lambda: write(b'x'), lambda: start_response('200 OK', [])]\n    return [' '.join(result).encode()]\n",
+    );
+    let mut connection = server.connect();
+    let texts: Vec<String> = (0..40)
+        .map(|_| connection.send(&Request::get(&url)).expect(200).text())
+        .collect();
+    assert!(
+        texts.iter().any(|text| text == "RuntimeError RuntimeError"),
+        "REQ-432: {texts:?}"
+    );
+    assert!(
+        texts
+            .iter()
+            .all(|text| text.is_empty() || text == "RuntimeError RuntimeError"),
+        "REQ-432: {texts:?}"
+    );
+}
+matrix!(commitment: event prefork);
+
+/// REQ-435, REQ-437: `write`.
+fn write(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let answer = ask(
+        &server,
+        "types",
+        "write = start_response('200 OK', [])\nout = []\nfor value in (b'x', bytearray(b'x'), memoryview(b'x'), 'x', None, 1):\n    try:\n        out.append(repr(write(value)))\n    except BaseException as error:\n        out.append(type(error).__name__)\nclass Sub(bytes):\n    pass\nout.append(repr(write(Sub(b'y'))))\nfor arguments in ((), (b'a', b'b')):\n    try:\n        write(*arguments)\n    except BaseException as error:\n        out.append(type(error).__name__)\nreturn [' '.join(out).encode()]",
+    );
+    assert_eq!(
+        answer.expect(200).text(),
+        "xyNone TypeError TypeError TypeError TypeError TypeError None TypeError TypeError"
+    );
+    let answer = ask(
+        &server,
+        "mixed",
+        "write = start_response('200 OK', [])\nwrite(b'one ')\nwrite(b'two ')\nreturn [b'three ', b'', b'four']",
+    );
+    assert_eq!(answer.expect(200).text(), "one two three four");
+    // REQ-437, REQ-441: blocks travel at once; the client has the first before the second is made.
+    let url = server.case(
+        "flushed",
+        &app("import os, time\nwrite = start_response('200 OK', [])\nwrite(b'first')\npath = '{data}/go'\nwhile not os.path.exists(path):\n    time.sleep(0.01)\ndef rest():\n    yield b'second'\n    os.unlink(path)\n    while not os.path.exists(path):\n        time.sleep(0.01)\n    yield b'third'\nreturn rest()"),
+    );
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    let head = connection.read_head().expect("a head");
+    assert_eq!(head.header("Transfer-Encoding"), Some("chunked"));
+    assert_eq!(connection.read_bytes(10), b"5\r\nfirst\r\n");
+    server.write("data/go", "");
+    std::fs::set_permissions(
+        server.path("data/go"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o666),
+    )
+    .expect("mine");
+    assert_eq!(connection.read_bytes(11), b"6\r\nsecond\r\n");
+    wsgi_harness::wait_until("the second step", || {
+        (!server.path("data/go").exists()).then_some(())
+    });
+    server.write("data/go", "");
+    assert_eq!(connection.read_bytes(10), b"5\r\nthird\r\n");
+    assert_eq!(connection.read_bytes(5), b"0\r\n\r\n");
+}
+matrix!(write: event prefork);
+
+/// REQ-440, REQ-441, REQ-442, REQ-444, REQ-445: what is returned.
+fn iterables(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let start = "start_response('200 OK', [])\n";
+    for (name, body, text) in [
+        ("list", "return [b'a', b'b']", "ab"),
+        ("tuple", "return (b'a', b'b')", "ab"),
+        ("generator", "return (c for c in [b'a', b'', b'b'])", "ab"),
+        ("set", "return {b'a'}", "a"),
+        ("dict", "return {b'a': 1}", "a"),
+        ("iterator", "return iter([b'a', b'b'])", "ab"),
+        ("empty-list", "return []", ""),
+        ("empty-item", "return [b'']", ""),
+        (
+            "getitem",
+            "class Old:\n    def __getitem__(self, i):\n        return [b'a', b'b'][i]\nreturn Old()",
+            "ab",
+        ),
+        (
+            "subclass",
+            "class Sub(bytes):\n    pass\nreturn [Sub(b'ab')]",
+            "ab",
+        ),
+        ("big", "return [b'0123456789' * 100000]", "0123456789"),
+        ("many", "return [b'x'] * 3000", "x"),
+    ] {
+        let answer = ask(&server, name, &format!("{start}{body}")).expect(200);
+        // httpd itself gives a length of 0 to an answer without body.
+        if !text.is_empty() {
+            assert_eq!(answer.framing, Framing::Chunked, "{name}");
+        }
+        match name {
+            "big" => assert_eq!(answer.text(), text.repeat(100_000)),
+            "many" => assert_eq!(answer.text(), text.repeat(3000)),
+            _ => assert_eq!(answer.text(), text, "{name}"),
+        }
+    }
+    // REQ-402, REQ-443: a generator may call start_response at its first step.
+    let url = server.case("lazy", "def application(environ, start_response):\n    start_response('200 OK', [('X-A', 'b')])\n    yield b'lazy'\n");
+    let answer = server.get(&url).expect(200);
+    assert_eq!(
+        (answer.text().as_str(), answer.header("X-A")),
+        ("lazy", Some("b"))
+    );
+    // REQ-444: close, once.
+    let url = server.case(
+        "closing",
+        "count = 0\n\nclass Body:\n    def __init__(self):\n        self.left = [b'a', b'b']\n    def __iter__(self):\n        return self\n    def __next__(self):\n        if not self.left:\n            raise StopIteration\n        return self.left.pop(0)\n    def close(self):\n        global count\n        count += 1\n\ndef application(environ, start_response):\n    start_response('200 OK', [('X-Count', str(count))])\n    return Body()\n",
+    );
+    if (mpm, mode) != (Mpm::Prefork, Mode::Embedded) {
+        for count in ["0", "1", "2"] {
+            let answer = server.get(&url).expect(200);
+            assert_eq!(answer.text(), "ab");
+            assert_eq!(answer.header("X-Count"), Some(count));
+        }
+    }
+    // REQ-444: errors of close change nothing but the log.
+    let url = server.case(
+        "bad-close",
+        "class Body(list):\n    def close(self):\n        raise ValueError('while closing')\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return Body([b'whole'])\n",
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "whole");
+    server.wait_for_log("ValueError: while closing");
+    let url = server.case(
+        "no-close",
+        "class Body(list):\n    def __getattribute__(self, name):\n        if name == 'close':\n            raise ValueError('no close for you')\n        return list.__getattribute__(self, name)\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return Body([b'whole'])\n",
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "whole");
+    server.wait_for_log("WSGI0194");
+    server.allow_log("no close for you");
+}
+matrix!(iterables: event worker prefork);
+
+/// REQ-446, REQ-449, REQ-450, REQ-451, REQ-453, REQ-457, REQ-458, REQ-459, DMN-313 to DMN-318: headers of the answer.
+fn headers(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let with = |headers: &str| -> Answer {
+        server
+            .send(&Request::get("/case/start").header("X-Args", format!("'200 OK', [{headers}]")))
+            .expect(200)
+    };
+    let answer = with("('X-A', 'one'), ('x-b', '')");
+    assert_eq!(
+        (answer.header("X-A"), answer.header("X-B")),
+        (Some("one"), Some(""))
+    );
+    let answer = with(
+        "('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2'), ('WWW-Authenticate', 'Basic'), ('WWW-Authenticate', 'Digest')",
+    );
+    assert_eq!(answer.all("Set-Cookie"), ["a=1", "b=2"]);
+    assert_eq!(answer.all("WWW-Authenticate"), ["Basic", "Digest"]);
+    let answer = with("('X-Twice', 'a'), ('X-Twice', 'b')");
+    let all = answer.all("X-Twice").join(", ");
+    assert_eq!(all, "a, b");
+    if mode == Mode::Embedded {
+        assert_eq!(answer.all("X-Twice").len(), 2, "REQ-450");
+    }
+    let answer = with("('Content-Type', 'Text/HTML; charset=UTF-8')");
+    let expected = if mode == Mode::Embedded {
+        "Text/HTML; charset=UTF-8"
+    } else {
+        "text/html; charset=UTF-8"
+    };
+    let kind = answer.header("Content-Type").unwrap_or_default();
+    // Type and subtype are compared without case by everybody; the original writes them small in daemon mode.
+    assert!(
+        kind == expected || kind.eq_ignore_ascii_case(expected),
+        "REQ-458: {kind}"
+    );
+    assert_eq!(with("").header("Content-Type"), None, "REQ-446");
+    let answer = with("('Server', 'mine'), ('Date', 'never'), ('Connection', 'x-odd')");
+    assert!(
+        answer.header("Server").is_some() && answer.all("Date").len() == 1,
+        "REQ-451"
+    );
+    let answer = with("('Last-Modified', 'Mon, 01 Jan 2001 00:00:00 GMT'), ('ETag', '\"x\"')");
+    assert_eq!(
+        answer.header("Last-Modified"),
+        Some("Mon, 01 Jan 2001 00:00:00 GMT")
+    );
+    // REQ-453: conditions are the application's business.
+    let request = Request::get("/case/start")
+        .header(
+            "X-Args",
+            "'200 OK', [('ETag', '\"x\"'), ('Last-Modified', 'Mon, 01 Jan 2001 00:00:00 GMT')]",
+        )
+        .header("If-None-Match", "\"x\"")
+        .header("If-Modified-Since", "Tue, 02 Jan 2024 00:00:00 GMT");
+    server.send(&request).expect(200);
+    // REQ-459, DMN-314: an application's header called Status.
+    let answer = server
+        .send(&Request::get("/case/start").header("X-Args", "'200 OK', [('Status', '404 Other')]"));
+    if subject().differs("REQ-459") || mode == Mode::Embedded {
+        assert_eq!(
+            (answer.status, answer.header("Status")),
+            (200, Some("404 Other"))
+        );
+    } else {
+        assert_eq!(answer.status, 404);
+    }
+    // REQ-460, DMN-320: a status line that is nobody's secret signal.
+    let answer = ask(
+        &server,
+        "two-hundred-error",
+        "start_response('200 Error', [])\nreturn [b'fine']",
+    );
+    if subject().differs("REQ-460") || mode == Mode::Embedded {
+        assert_eq!(
+            (
+                answer.status,
+                answer.reason.as_str(),
+                answer.text().as_str()
+            ),
+            (200, "Error", "fine")
+        );
+    } else {
+        assert_eq!(answer.status, 500);
+    }
+}
+matrix!(headers: event prefork);
+
+/// REQ-424, REQ-463, DMN-319: names that httpd does not send.
+fn headers_that_httpd_refuses(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    server.allow_log("AH02429");
+    server.allow_log("AH02430");
+    server.allow_log("WSGI0174");
+    for headers in ["('X-\\u00e9', 'x')", "('X-A', 'a\\x01b')"] {
+        let answer = server
+            .send(&Request::get("/case/start").header("X-Args", format!("'200 OK', [{headers}]")));
+        assert_eq!(answer.status, 500, "{headers}");
+    }
+    let answer =
+        server.send(&Request::get("/case/start").header("X-Args", "'200 OK', [('X:A', 'b')]"));
+    if mode == Mode::Embedded || subject().differs("DMN-319") {
+        assert!(
+            answer.status == 500 || answer.header("X-Result") == Some("ValueError"),
+            "{}",
+            answer.shown()
+        );
+    }
+}
+matrix!(headers_that_httpd_refuses: event);
+
+/// REQ-447, REQ-448, REQ-449, REQ-122: lengths.
+fn content_length(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let sized = |name: &str, length: &str, body: &str| {
+        ask(
+            &server,
+            name,
+            &format!("start_response('200 OK', [('Content-Length', '{length}')])\nreturn {body}"),
+        )
+    };
+    for (name, length) in [
+        ("exact", "5"),
+        ("plus", "+5"),
+        ("blank", " 5"),
+        ("zeros", "005"),
+    ] {
+        let answer = sized(name, length, "[b'he', b'llo']").expect(200);
+        assert_eq!(
+            (answer.text().as_str(), answer.framing),
+            ("hello", Framing::Length(5)),
+            "{name}"
+        );
+    }
+    let answer = sized("longer", "5", "[b'hello', b' and more']").expect(200);
+    assert_eq!(
+        (answer.text().as_str(), answer.framing),
+        ("hello", Framing::Length(5)),
+        "REQ-448"
+    );
+    let answer = sized("within", "5", "[b'hello and more']").expect(200);
+    assert_eq!(answer.text(), "hello");
+    let answer = sized("none", "0", "[b'']").expect(200);
+    assert_eq!(answer.framing, Framing::Length(0));
+    let empty = sized("empty", "", "[b'']").expect(200);
+    assert_eq!(empty.text(), "", "REQ-447: an empty string is 0");
+    for (name, length) in [
+        ("negative", "-1"),
+        ("word", "five"),
+        ("trailing", "5x"),
+        ("huge", "99999999999999999999999"),
+    ] {
+        let answer = sized(name, length, "[b'hello']");
+        assert_eq!(answer.status, 500, "REQ-447: {length}: {}", answer.shown());
+        server.wait_for_log("WSGI0174");
+    }
+    // REQ-449: never made up.
+    let answer = ask(
+        &server,
+        "single",
+        "start_response('200 OK', [])\nreturn [b'x']",
+    )
+    .expect(200);
+    assert_eq!(answer.header("Content-Length"), None);
+    let url = server.case(
+        "old",
+        &app("start_response('200 OK', [])\nreturn [b'x', b'y']"),
+    );
+    let answer = server.send(&Request::get(&url).http10()).expect(200);
+    assert_eq!(
+        (answer.framing, answer.text().as_str()),
+        (Framing::Close, "xy")
+    );
+    // REQ-122: HEAD keeps the application's headers.
+    let url = server.case(
+        "head",
+        &app("start_response('200 OK', [('Content-Length', '5')])\nreturn [b'hello']"),
+    );
+    let mut connection = server.connect();
+    let answer = connection.send(&Request::head(&url)).expect(200);
+    assert_eq!(answer.header("Content-Length"), Some("5"));
+    assert_eq!(
+        connection.send(&Request::get(&url)).expect(200).text(),
+        "hello"
+    );
+    // REQ-448: fewer bytes than promised must not look whole.
+    let url = server.case(
+        "shorter",
+        &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
+    );
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    let answer = connection.read_answer("GET").expect("a head");
+    assert!(!answer.whole, "{}", answer.shown());
+    assert_eq!(answer.text(), "hello");
+    if subject().differs("REQ-448") {
+        assert!(connection.closes_within(std::time::Duration::from_secs(10)));
+    }
+}
+matrix!(content_length: event prefork);
+
+/// DMN-338, REQ-448: the answer after one that was cut short is never taken for its missing bytes, also when the client has
+/// sent its next request already.
+fn pipelined_after_a_short_answer(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let short = server.case(
+        "short",
+        &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
+    );
+    let next = server.case(
+        "next",
+        &app("start_response('200 OK', [])\nreturn [b'next']"),
+    );
+    let mut connection = server.connect();
+    let mut both = Request::get(&short).bytes();
+    both.extend(Request::get(&next).bytes());
+    connection.send_bytes(both);
+    let answer = connection.read_answer("GET").expect("a head");
+    if subject().differs("DMN-338") {
+        assert_eq!((answer.whole, answer.text().as_str()), (false, "hello"));
+    }
+}
+matrix!(pipelined_after_a_short_answer: event);
+
+/// REQ-456, DMN-321: a Location that is a path, in daemon mode an internal redirect.
+fn internal_redirects(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .script("/target", "def application(e, s):\n    s('200 OK', [])\n    return [repr((e['REQUEST_METHOD'], e.get('CONTENT_LENGTH'), e['QUERY_STRING'])).encode()]\n")
+        .start();
+    let url = server.case("redirect", &app("start_response('200 OK', [('Location', '/target?a=b'), ('X-A', 'b')])\nreturn [b'not seen']"));
+    let answer = server.send(&Request::post(&url, "body")).expect(200);
+    if mode == Mode::Daemon {
+        assert_eq!(answer.text(), "('GET', None, 'a=b')");
+        assert_eq!(answer.header("X-A"), None);
+    } else {
+        assert_eq!(
+            (answer.text().as_str(), answer.header("Location")),
+            ("not seen", Some("/target?a=b"))
+        );
+    }
+    let url = server.case(
+        "elsewhere",
+        &app("start_response('302 Found', [('Location', '/target')])\nreturn [b'moved']"),
+    );
+    let answer = server.get(&url).expect(302);
+    assert!(
+        answer
+            .header("Location")
+            .is_some_and(|location| location.ends_with("/target"))
+    );
+    let url = server.case(
+        "absolute",
+        &app(
+            "start_response('200 OK', [('Location', 'http://localhost/target')])\nreturn [b'here']",
+        ),
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "here");
+}
+matrix!(internal_redirects: event);
+
+/// REQ-455, DMN-322, DIR-123: WSGIErrorOverride, for daemons only.
+fn error_override(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .config("WSGIErrorOverride On\nErrorDocument 404 \"page of httpd\"")
+        .start();
+    let url = server.case(
+        "missing",
+        &app(
+            "start_response('404 My Reason', [('X-A', 'b')])\nreturn [b'page of the application']",
+        ),
+    );
+    let answer = server.get(&url).expect(404);
+    if mode == Mode::Daemon {
+        assert_eq!(
+            (answer.text().as_str(), answer.reason.as_str()),
+            ("page of httpd", "Not Found")
+        );
+    } else {
+        assert_eq!(
+            (answer.text().as_str(), answer.reason.as_str()),
+            ("page of the application", "My Reason")
+        );
+    }
+    let url = server.case(
+        "fine",
+        &app("start_response('399 Odd', [])\nreturn [b'as it is']"),
+    );
+    assert_eq!(server.get(&url).expect(399).text(), "as it is");
+}
+matrix!(error_override: event);
+
+/// REQ-461, DMN-303, DMN-312, DP-35: long headers.
+fn long_headers(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .daemon_options("threads=2 header-buffer-size=8192")
+        .cases()
+        .start();
+    let url = server.case("long", &app("n = int(environ['QUERY_STRING'])\nstart_response('200 OK', [('X-Long', 'x' * n)])\nreturn [b'long']"));
+    let answer = server.get(&format!("{url}?8000")).expect(200);
+    assert_eq!(answer.header("X-Long").map(str::len), Some(8000));
+    let answer = server.get(&format!("{url}?9000"));
+    if mode == Mode::Daemon {
+        assert_eq!(answer.status, 500, "{}", answer.status);
+        server.wait_for_log("WSGI0144");
+    } else {
+        assert_eq!(answer.header("X-Long").map(str::len), Some(9000));
+    }
+}
+matrix!(long_headers: event);
+
+/// REQ-449: pipelined requests are answered in order, each with its own body.
+fn pipelining(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let url = server.case(
+        "echo",
+        &app("start_response('200 OK', [])\nreturn [environ['QUERY_STRING'].encode()]"),
+    );
+    let mut connection = server.connect();
+    let mut bytes = Vec::new();
+    for number in 0..50 {
+        bytes.extend(Request::get(&format!("{url}?{number}")).bytes());
+    }
+    connection.send_bytes(bytes);
+    for number in 0..50 {
+        let answer = connection
+            .read_answer("GET")
+            .expect("an answer for each request")
+            .expect(200);
+        assert_eq!(answer.text(), number.to_string());
+    }
+}
+matrix!(pipelining: event prefork);

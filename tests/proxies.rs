@@ -1,0 +1,319 @@
+//! Headers of trusted proxies.
+
+use wsgi_harness::{Answer, Request, Site, subject};
+
+/// A request below a location with its own settings, and the environ that must come of it (`None`: the key is absent).
+struct Row {
+    /// Row of the specification.
+    row: &'static str,
+    /// Configuration of the location.
+    config: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    expected: &'static [(&'static str, Option<&'static str>)],
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        row: "REQ-140, REQ-161, REQ-150: no list of proxies, so every peer is trusted and the first element counts",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For",
+        headers: &[("X-Forwarded-For", "1.2.3.4, 10.1.1.1")],
+        expected: &[
+            ("REMOTE_ADDR", Some("1.2.3.4")),
+            ("HTTP_X_FORWARDED_FOR", Some("1.2.3.4, 10.1.1.1")),
+        ],
+    },
+    Row {
+        row: "REQ-162: one address",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[("X-Forwarded-For", "1.2.3.4")],
+        expected: &[
+            ("REMOTE_ADDR", Some("1.2.3.4")),
+            ("HTTP_X_FORWARDED_FOR", Some("1.2.3.4")),
+        ],
+    },
+    Row {
+        row: "REQ-163: left of the trusted ones",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[("X-Forwarded-For", "1.2.3.4, 10.1.1.1")],
+        expected: &[
+            ("REMOTE_ADDR", Some("1.2.3.4")),
+            ("HTTP_X_FORWARDED_FOR", Some("1.2.3.4, 10.1.1.1")),
+        ],
+    },
+    Row {
+        row: "REQ-163: what is left of the pick is dropped",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[("X-Forwarded-For", "1.2.3.4, 5.6.7.8, 10.1.1.1, 10.2.2.2")],
+        expected: &[
+            ("REMOTE_ADDR", Some("5.6.7.8")),
+            ("HTTP_X_FORWARDED_FOR", Some("5.6.7.8, 10.1.1.1, 10.2.2.2")),
+        ],
+    },
+    Row {
+        row: "REQ-163: all trusted",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[("X-Forwarded-For", "10.9.9.9, 10.1.1.1")],
+        expected: &[
+            ("REMOTE_ADDR", Some("10.9.9.9")),
+            ("HTTP_X_FORWARDED_FOR", Some("10.9.9.9, 10.1.1.1")),
+        ],
+    },
+    Row {
+        row: "REQ-164: the last one is not trusted",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[("X-Forwarded-For", "10.1.1.1, 1.2.3.4")],
+        expected: &[
+            ("REMOTE_ADDR", Some("1.2.3.4")),
+            ("HTTP_X_FORWARDED_FOR", Some("1.2.3.4")),
+        ],
+    },
+    Row {
+        row: "REQ-160: nothing in it",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1",
+        headers: &[("X-Forwarded-For", ", ,")],
+        expected: &[("REMOTE_ADDR", Some("127.0.0.1"))],
+    },
+    Row {
+        row: "REQ-150, REQ-152, REQ-154: an untrusted peer, so the whole category goes",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For X-Forwarded-Host\nWSGITrustedProxies 10.0.0.0/8",
+        headers: &[
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("X-Real-IP", "1.2.3.5"),
+            ("X-Host", "evil"),
+            ("X-Forwarded-Proto", "https"),
+        ],
+        expected: &[
+            ("REMOTE_ADDR", Some("127.0.0.1")),
+            ("HTTP_X_FORWARDED_FOR", None),
+            ("HTTP_X_REAL_IP", None),
+            ("HTTP_X_HOST", None),
+            ("HTTP_HOST", Some("localhost")),
+            ("HTTP_X_FORWARDED_PROTO", Some("https")),
+            ("wsgi.url_scheme", Some("http")),
+        ],
+    },
+    Row {
+        row: "REQ-153, REQ-154, REQ-157: the last configured one wins and is kept, its synonyms go",
+        config: "WSGITrustedProxyHeaders X-Client-IP X-Real-IP",
+        headers: &[
+            ("X-Real-IP", "not an address"),
+            ("X-Client-IP", "2.2.2.2"),
+            ("X-Forwarded-For", "3.3.3.3"),
+        ],
+        expected: &[
+            ("REMOTE_ADDR", Some("not an address")),
+            ("HTTP_X_REAL_IP", Some("not an address")),
+            ("HTTP_X_CLIENT_IP", None),
+            ("HTTP_X_FORWARDED_FOR", None),
+        ],
+    },
+    Row {
+        row: "REQ-141, REQ-142, REQ-143, DIR-130: host, server and port, names without case",
+        config: "WSGITrustedProxyHeaders x-forwarded-HOST X-Forwarded-Server X-Forwarded-Port",
+        headers: &[
+            ("X-Forwarded-Host", "site.example:81"),
+            ("X-Forwarded-Server", "front.example"),
+            ("X-Forwarded-Port", "81"),
+            ("X-Host", "other"),
+        ],
+        expected: &[
+            ("HTTP_HOST", Some("site.example:81")),
+            ("SERVER_NAME", Some("front.example")),
+            ("SERVER_PORT", Some("81")),
+            ("HTTP_X_HOST", None),
+        ],
+    },
+    Row {
+        row: "REQ-144, ENV-55, REQ-105: the mount point is taken as it is",
+        config: "WSGITrustedProxyHeaders X-Script-Name",
+        headers: &[
+            ("X-Script-Name", "/mount//%20point"),
+            ("X-Forwarded-Script-Name", "/spoofed"),
+        ],
+        expected: &[
+            ("SCRIPT_NAME", Some("/mount//%20point")),
+            ("mod_wsgi.mount_point", Some("/mount//%20point")),
+            ("mod_wsgi.script_name", Some("")),
+            ("HTTP_X_FORWARDED_SCRIPT_NAME", None),
+        ],
+    },
+    Row {
+        row: "REQ-145: the scheme as a word",
+        config: "WSGITrustedProxyHeaders X-Forwarded-Proto",
+        headers: &[("X-Forwarded-Proto", "HTTPS"), ("X-Forwarded-SSL", "off")],
+        expected: &[
+            ("wsgi.url_scheme", Some("https")),
+            ("HTTP_X_FORWARDED_PROTO", Some("HTTPS")),
+            ("HTTP_X_FORWARDED_SSL", None),
+            ("HTTPS", None),
+        ],
+    },
+    Row {
+        row: "REQ-145: another word",
+        config: "WSGITrustedProxyHeaders X-Scheme",
+        headers: &[("X-Scheme", "gopher")],
+        expected: &[("wsgi.url_scheme", Some("http"))],
+    },
+    Row {
+        row: "REQ-146: the scheme as a flag",
+        config: "WSGITrustedProxyHeaders X-Forwarded-SSL",
+        headers: &[("X-Forwarded-SSL", "On")],
+        expected: &[("wsgi.url_scheme", Some("https"))],
+    },
+    Row {
+        row: "REQ-146: 1 is on",
+        config: "WSGITrustedProxyHeaders X-HTTPS",
+        headers: &[("X-HTTPS", "1")],
+        expected: &[("wsgi.url_scheme", Some("https"))],
+    },
+    Row {
+        row: "REQ-146, REQ-156: off wins over TLS of the connection",
+        config: "WSGITrustedProxyHeaders X-Forwarded-HTTPS\nSetEnv HTTPS on",
+        headers: &[("X-Forwarded-HTTPS", "false")],
+        expected: &[("wsgi.url_scheme", Some("http"))],
+    },
+    Row {
+        row: "REQ-151: a name without meaning is left alone",
+        config: "WSGITrustedProxyHeaders X-Anything",
+        headers: &[("X-Anything", "stays"), ("X-Forwarded-For", "1.2.3.4")],
+        expected: &[
+            ("HTTP_X_ANYTHING", Some("stays")),
+            ("REMOTE_ADDR", Some("127.0.0.1")),
+            ("HTTP_X_FORWARDED_FOR", Some("1.2.3.4")),
+        ],
+    },
+    Row {
+        row: "REQ-155: nothing configured, nothing changed",
+        config: "",
+        headers: &[
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "h"),
+        ],
+        expected: &[
+            ("HTTP_X_FORWARDED_FOR", Some("1.2.3.4")),
+            ("HTTP_X_FORWARDED_PROTO", Some("https")),
+            ("HTTP_X_FORWARDED_HOST", Some("h")),
+            ("REMOTE_ADDR", Some("127.0.0.1")),
+            ("wsgi.url_scheme", Some("http")),
+        ],
+    },
+    Row {
+        row: "MRG-05: repeats in one context append",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxyHeaders X-Forwarded-Host\nWSGITrustedProxies 10.0.0.1\nWSGITrustedProxies 127.0",
+        headers: &[("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Host", "h")],
+        expected: &[("REMOTE_ADDR", Some("1.2.3.4")), ("HTTP_HOST", Some("h"))],
+    },
+    Row {
+        row: "DIR-133: IPv6 elements and an address with netmask",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.0/255.0.0.0 fe80::/10",
+        headers: &[("X-Forwarded-For", "2001:db8::1, fe80::1")],
+        expected: &[
+            ("REMOTE_ADDR", Some("2001:db8::1")),
+            ("HTTP_X_FORWARDED_FOR", Some("2001:db8::1, fe80::1")),
+        ],
+    },
+    Row {
+        row: "REQ-162, REQ-164: text that is no address ends the walk",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[("X-Forwarded-For", "1.2.3.4, !!, 10.1.1.1")],
+        expected: &[
+            ("REMOTE_ADDR", Some("!!")),
+            ("HTTP_X_FORWARDED_FOR", Some("!!, 10.1.1.1")),
+        ],
+    },
+];
+
+/// REQ-106, REQ-135, REQ-140 to REQ-165, DIR-130 to DIR-135: row by row.
+#[test]
+fn headers_of_proxies() {
+    let mut site = Site::embedded()
+        .modules(&["env", "setenvif"])
+        .shared("environ.wsgi")
+        .config("WSGIScriptAlias / {apps}/environ.wsgi");
+    for (index, row) in ROWS.iter().enumerate() {
+        site = site.config(&format!(
+            "<Location /case-{index}>\n{}\n</Location>",
+            row.config
+        ));
+    }
+    let server = site.start();
+    for (index, row) in ROWS.iter().enumerate() {
+        let mut request = Request::get(&format!("/case-{index}"));
+        for (name, value) in row.headers {
+            request = request.header(name, value);
+        }
+        let answer = server.send(&request).expect(200);
+        for (key, expected) in row.expected {
+            let found = answer
+                .line(key)
+                .map(|shown| shown.trim_matches('\'').to_owned());
+            assert_eq!(
+                found.as_deref(),
+                *expected,
+                "{}: {key}\n{}",
+                row.row,
+                answer.text()
+            );
+        }
+    }
+}
+
+/// REQ-165: an element that is a host name is not looked up.
+#[test]
+fn names_are_not_resolved() {
+    let server = Site::embedded()
+        .shared("environ.wsgi")
+        .config("WSGIScriptAlias / {apps}/environ.wsgi\nWSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1")
+        .start();
+    let answer = server
+        .send(&Request::get("/").header("X-Forwarded-For", "1.2.3.4, localhost"))
+        .expect(200);
+    let address = answer.line("REMOTE_ADDR");
+    if subject().differs("REQ-165") {
+        assert_eq!(
+            address.as_deref(),
+            Some("'localhost'"),
+            "unparsable, so it is the one that counts (REQ-164)"
+        );
+    } else {
+        assert_eq!(
+            address.as_deref(),
+            Some("'1.2.3.4'"),
+            "localhost resolves to a trusted address"
+        );
+    }
+}
+
+/// REQ-168: httpd's own idea of the client does not change; MRG-04: an inner list replaces, also by an empty one (DIR-132).
+#[test]
+fn scope_of_the_settings() {
+    let server = Site::daemon()
+        .modules(&["authz_host"])
+        .shared("environ.wsgi")
+        .config(
+            "WSGIScriptAlias / {apps}/environ.wsgi
+            WSGITrustedProxyHeaders X-Forwarded-For
+            <Location /guarded>\nRequire ip 127.0.0.1\n</Location>
+            <Location /other>\nWSGITrustedProxyHeaders X-Real-IP\n</Location>
+            <Location /none>\nWSGITrustedProxyHeaders\n</Location>",
+        )
+        .start();
+    let ask = |path: &str| -> Answer {
+        let request = Request::get(path)
+            .header("X-Forwarded-For", "1.2.3.4")
+            .header("X-Real-IP", "5.5.5.5");
+        server.send(&request).expect(200)
+    };
+    let guarded = ask("/guarded");
+    assert_eq!(guarded.line("REMOTE_ADDR").as_deref(), Some("'1.2.3.4'"));
+    let other = ask("/other");
+    assert_eq!(other.line("REMOTE_ADDR").as_deref(), Some("'5.5.5.5'"));
+    assert_eq!(other.line("HTTP_X_FORWARDED_FOR"), None);
+    let none = ask("/none");
+    assert_eq!(none.line("REMOTE_ADDR").as_deref(), Some("'127.0.0.1'"));
+    assert_eq!(
+        none.line("HTTP_X_FORWARDED_FOR").as_deref(),
+        Some("'1.2.3.4'")
+    );
+}

@@ -1,0 +1,344 @@
+//! Starting, restarting and stopping httpd: nothing is left, and with ours no request fails.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use wsgi_harness::{
+    Mode, Mpm, Request, Server, Site, load, load_duration, matrix, subject, wait_until,
+};
+
+const ECHO: &str = "import os\n\ndef application(environ, start_response):\n    body = environ['wsgi.input'].read() or environ['QUERY_STRING'].encode()\n    start_response('200 OK', [('X-Pid', str(os.getpid()))])\n    return [body]\n";
+
+fn server(mpm: Mpm, mode: Mode) -> Server {
+    Site::new(mpm, mode)
+        .daemon_options("processes=2 threads=4")
+        .script("/", ECHO)
+        .start()
+}
+
+fn pid(server: &Server) -> String {
+    server
+        .get("/?x")
+        .expect(200)
+        .header("X-Pid")
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// DMN-550, DIR-065, issue: stop after traffic, with connections that are still open. The harness looks at what is left.
+fn stop(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let mut kept: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for connection in &mut kept {
+        assert_eq!(
+            connection.send(&Request::get("/?hello")).expect(200).text(),
+            "hello"
+        );
+    }
+    server.stop();
+}
+matrix!(stop);
+
+/// The same with httpd's graceful stop.
+fn graceful_stop(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    for _ in 0..5 {
+        server.send(&Request::get("/?hello").close()).expect(200);
+    }
+    server.graceful_stop();
+}
+matrix!(graceful_stop);
+
+/// A server that is stopped before it got any request.
+fn stop_at_once(mpm: Mpm, mode: Mode) {
+    server(mpm, mode).stop();
+}
+matrix!(stop_at_once: event prefork);
+
+/// DMN-100, DMN-103, DMN-550, DMN-551: new processes after each kind of restart, the old ones gone, sockets renamed.
+fn restarts(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    for number in 1..=3 {
+        let before = pid(&server);
+        let old: Vec<_> = server
+            .processes()
+            .into_iter()
+            .filter(|process| process.pid != server.pid())
+            .collect();
+        if number == 2 {
+            server.restart();
+        } else {
+            server.graceful();
+        }
+        wait_until("a new process", || (pid(&server) != before).then_some(()));
+        server.wait_until_gone(&old);
+        if mode == Mode::Daemon {
+            let sockets: Vec<String> = std::fs::read_dir(server.path("run"))
+                .expect("the folder of sockets")
+                .flatten()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .filter(|name| name.ends_with(".sock"))
+                .collect();
+            assert_eq!(sockets, [format!("wsgi.{}.{number}.1.sock", server.pid())]);
+        }
+    }
+}
+matrix!(restarts);
+
+/// DIR-063, DMN-061, DMN-103: one path for all generations.
+#[test]
+fn without_socket_rotation() {
+    let server = Site::daemon()
+        .config("WSGISocketRotation Off")
+        .script("/", ECHO)
+        .start();
+    let sockets = || -> Vec<String> {
+        let entries = std::fs::read_dir(server.path("run"))
+            .expect("the folder of sockets")
+            .flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.ends_with(".sock"))
+            .collect()
+    };
+    let before = sockets();
+    assert_eq!(before.len(), 1);
+    server.allow_log("WSGI0065");
+    for _ in 0..3 {
+        let old = pid(&server);
+        server.graceful();
+        wait_until("a new process", || (pid(&server) != old).then_some(()));
+        assert_eq!(sockets(), before);
+    }
+}
+
+/// Facts 1 of design.md: restarts leave no descriptor and no process behind, and the parent does not grow.
+fn restarts_leave_nothing(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    pid(&server);
+    let round = || {
+        let before = pid(&server);
+        let old: Vec<_> = server
+            .processes()
+            .into_iter()
+            .filter(|process| process.pid != server.pid())
+            .collect();
+        server.graceful();
+        wait_until("a new process", || (pid(&server) != before).then_some(()));
+        server.wait_until_gone(&old);
+        let processes = server.processes().len();
+        (server.parent().open_descriptors(), processes)
+    };
+    round();
+    let (descriptors, processes) = round();
+    for _ in 0..4 {
+        round();
+    }
+    let after = round();
+    assert!(
+        after.0 <= descriptors,
+        "descriptors of the parent: {descriptors}, then {}",
+        after.0
+    );
+    // A prefork server may have started a spare child meanwhile.
+    assert!(
+        after.1 <= processes + 2,
+        "processes: {processes}, then {}",
+        after.1
+    );
+    let maps =
+        std::fs::read_to_string(format!("/proc/{}/maps", server.pid())).expect("the maps of httpd");
+    if subject().is_ours() {
+        assert!(
+            !maps.contains("libpython"),
+            "DIR-070: no Python in the parent"
+        );
+    }
+}
+matrix!(restarts_leave_nothing: event prefork);
+
+/// GEN-14: what a configuration said is gone with it.
+#[test]
+fn settings_do_not_outlive_their_configuration() {
+    let server = Site::daemon()
+        .config("WSGIRestrictEmbedded On\nWSGICaseSensitivity Off\nWSGIPythonOptimize 2\nWSGIDaemonProcess extra threads=1\n<Location /embedded>\nWSGIProcessGroup %{GLOBAL}\n</Location>")
+        .script("/", ECHO)
+        .start();
+    server.get("/embedded?x").expect(500);
+    server.expect_log("WSGI0143");
+    let path = server.path("httpd.conf");
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    let text = text
+        .replace("WSGIRestrictEmbedded On", "")
+        .replace("WSGIDaemonProcess extra threads=1", "")
+        .replace("WSGIPythonOptimize 2", "");
+    std::fs::write(&path, text).expect("the configuration can be written");
+    server.graceful();
+    wait_until("the new generation", || {
+        (server.get("/embedded?x").status == 200).then_some(())
+    });
+    wait_until("the groups of the new configuration", || {
+        (server.daemons().len() == 1).then_some(())
+    });
+}
+
+/// A configuration that is broken at a restart: httpd ends, and takes its daemons and their sockets with it.
+#[test]
+fn broken_configuration_at_restart() {
+    let server = server(Mpm::Event, Mode::Daemon);
+    pid(&server);
+    let path = server.path("httpd.conf");
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    std::fs::write(&path, text + "\nWSGIScriptReloading maybe\n")
+        .expect("the configuration can be written");
+    server.allow_log("AH00526");
+    server.allow_log("WSGIScriptReloading");
+    server.allow_log("AH00020");
+    server.signal(Signal::SIGUSR1);
+    server.expect_exit();
+}
+
+/// DMN-550, design section 4: graceful restarts under load. Ours loses nothing, whatever connections are used.
+fn graceful_under_load(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    for connections in [load::Connections::Fresh, load::Connections::Kept] {
+        let tally = std::thread::scope(|scope| {
+            let server = &server;
+            let running = scope.spawn(move || {
+                load::run(
+                    server.address(),
+                    8,
+                    connections,
+                    load_duration().min(Duration::from_secs(5)),
+                    |client, number| {
+                        let text = format!("{client}-{number}");
+                        (Request::get(&format!("/?{text}")), text.into_bytes())
+                    },
+                )
+            });
+            while !running.is_finished() {
+                server.graceful();
+                // Time to serve between two restarts; nothing depends on its length.
+                std::thread::sleep(Duration::from_millis(800));
+            }
+            running.join().expect("the load does not panic")
+        });
+        println!("graceful under load ({mpm:?}, {mode:?}, {connections:?}): {tally}");
+        assert!(tally.total() > 50, "{tally}");
+        assert_eq!(tally.count("wrong"), 0, "{tally}");
+        if mode == Mode::Embedded || subject().differs("DMN-550") {
+            assert_eq!(tally.count("good"), tally.total(), "{tally}");
+        } else {
+            for code in [
+                "WSGI0117", "WSGI0116", "WSGI0146", "WSGI0147", "WSGI0119", "WSGI0121", "WSGI0122",
+                "WSGI0123",
+            ] {
+                server.allow_log(code);
+            }
+        }
+    }
+}
+matrix!(graceful_under_load: event prefork / daemon);
+
+/// DMN-550: a request of the old generation is finished after a graceful restart, with the old code and settings, while the
+/// new generation serves.
+fn requests_in_progress(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=1 threads=2")
+        .script("/echo", ECHO)
+        .start();
+    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    s('200 OK', [])(b'begin ')\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    return [b'end']\n");
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    let head = connection.read_head().expect("a head");
+    assert_eq!(head.status, 200);
+    server.graceful();
+    wait_until("the new generation", || {
+        (server.get("/echo?x").status == 200).then_some(())
+    });
+    server.write("data/go", "");
+    let rest = String::from_utf8_lossy(&connection.read_bytes(60)).into_owned();
+    if mode == Mode::Embedded || subject().differs("DMN-550") {
+        assert!(
+            rest.contains("begin ") && rest.ends_with("0\r\n\r\n") && rest.contains("end"),
+            "{rest:?}"
+        );
+    } else {
+        for code in ["WSGI0119", "WSGI0146", "WSGI0147"] {
+            server.allow_log(code);
+        }
+    }
+}
+matrix!(requests_in_progress: event worker prefork);
+
+/// DMN-550: a hard restart does not wait for requests that hang.
+fn hanging_requests_do_not_keep_httpd(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=1 threads=2 shutdown-timeout=1")
+        .start();
+    let url = server.case("hanging", "import time\n\ndef application(e, s):\n    open('{data}/begun', 'w').close()\n    while True:\n        time.sleep(0.01)\n");
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    wait_until("the request", || {
+        server.path("data/begun").exists().then_some(())
+    });
+    for code in [
+        "WSGI0146",
+        "WSGI0147",
+        "AH00045",
+        "AH00046",
+        "'live'",
+        "still did not exit",
+    ] {
+        server.allow_log(code);
+    }
+    server.stop();
+}
+matrix!(hanging_requests_do_not_keep_httpd: event prefork / daemon);
+
+/// Design section 4: the supervisor is replaced when it dies, and its daemons with it.
+#[test]
+fn supervisor_dies() {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = server(Mpm::Event, Mode::Daemon);
+    let before = pid(&server);
+    let httpd = server.pid();
+    let daemons: Vec<i32> = server
+        .daemons()
+        .iter()
+        .map(|daemon| daemon.parent)
+        .collect();
+    let supervisor = server
+        .processes()
+        .into_iter()
+        .find(|process| daemons.contains(&process.pid))
+        .expect("a supervisor");
+    assert_eq!(supervisor.parent, httpd);
+    let old = server.daemons();
+    supervisor.signal(Signal::SIGKILL);
+    server.wait_until_gone(&old);
+    wait_until("a new supervisor", || {
+        let answer = server.get("/?x");
+        (answer.status == 200 && answer.header("X-Pid") != Some(before.as_str())).then_some(())
+    });
+    server.allow_log("supervisor");
+    server.allow_log("WSGI01");
+    server.allow_log("WSGI5");
+}
+
+/// DMN-540: a daemon that is killed is there again before anybody waits long; only what it was working on fails.
+#[test]
+fn killed_daemons_come_back() {
+    let server = server(Mpm::Event, Mode::Daemon);
+    server.allow_log("live");
+    for _ in 0..5 {
+        for daemon in server.daemons() {
+            daemon.signal(Signal::SIGKILL);
+        }
+        assert_eq!(server.get("/?back").expect(200).text(), "back");
+    }
+}

@@ -1,0 +1,319 @@
+//! Loading of scripts, and taking up changed ones.
+
+use std::collections::HashSet;
+
+use wsgi_harness::{Mode, Mpm, Server, Site, load, matrix, wait_until};
+
+/// A script that answers with `text`.
+fn saying(text: &str) -> String {
+    format!(
+        "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [('X-Pid', str(os.getpid()))])\n    return [b'{text}']\n"
+    )
+}
+
+/// REQ-600, REQ-601, REQ-602, DIR-030, DIR-074: what a script finds itself to be.
+fn identity(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .file("apps/neighbour.py", "x = 1\n")
+        .config("WSGIScriptAlias /other-name {apps}/./facts.wsgi\nWSGIScriptAlias /no-extension {apps}/plain")
+        .file("apps/plain", &saying("plain"))
+        .start();
+    let url = server.case(
+        "facts",
+        "import hashlib, sys\n\ndef application(environ, start_response):\n    module = sys.modules[__name__]\n    try:\n        import neighbour\n        found = True\n    except ImportError:\n        found = False\n    expected = '_mod_wsgi_' + hashlib.md5(environ['SCRIPT_FILENAME'].encode()).hexdigest()\n    lines = [__name__ == expected, __file__ == environ['SCRIPT_FILENAME'], type(__mtime__).__name__, __package__, __cached__, __spec__ is not None, type(__loader__).__name__, found, sys.argv]\n    start_response('200 OK', [])\n    return [repr(lines).encode()]\n",
+    );
+    let text = server.get(&url).expect(200).text();
+    assert_eq!(
+        text,
+        "[True, True, 'int', None, None, True, 'SourceFileLoader', False, ['mod_wsgi']]"
+    );
+    assert_eq!(server.get("/no-extension").expect(200).text(), "plain");
+    let caches: Vec<_> = walk(&server)
+        .into_iter()
+        .filter(|name| name.ends_with(".pyc"))
+        .collect();
+    assert!(caches.is_empty(), "REQ-602, DIR-087: {caches:?}");
+    let url = server.case("latin", "# -*- coding: latin-1 -*-\ntext = 'x'\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [text.encode()]\n");
+    assert_eq!(server.get(&url).expect(200).text(), "x");
+}
+matrix!(identity: event);
+
+fn walk(server: &Server) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut left = vec![server.path("apps")];
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder)
+            .expect("a folder of the site")
+            .flatten()
+        {
+            if entry.path().is_dir() {
+                left.push(entry.path());
+            }
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+/// REQ-600, REQ-605: loaded once for each interpreter of a process.
+#[test]
+fn loaded_once() {
+    let text = "import os\nwith open('{data}/loads', 'a') as f:\n    f.write('x')\n".to_owned()
+        + &saying("hello");
+    let server = Site::daemon().file("apps/one.wsgi", &text).config("WSGIScriptAlias /a {apps}/one.wsgi\nWSGIScriptAlias /b {apps}/one.wsgi\nWSGIScriptAlias /c {apps}/one.wsgi application-group=named").start();
+    let loads = || {
+        std::fs::read_to_string(server.path("data/loads"))
+            .unwrap_or_default()
+            .len()
+    };
+    for path in ["/a", "/b", "/a"] {
+        server.get(path).expect(200);
+    }
+    assert_eq!(loads(), 1);
+    server.get("/c").expect(200);
+    assert_eq!(loads(), 2);
+}
+
+/// REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230 to DMN-233, DMN-267, DP-89: a changed script is taken up by
+/// the next request, and no request fails. In daemon mode by another process.
+fn reloading(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=2 threads=3")
+        .start();
+    let url = server.case("changing", &saying("version 0"));
+    let mut pids = HashSet::new();
+    for version in 0..6 {
+        for _ in 0..5 {
+            let answer = server.get(&url).expect(200);
+            assert_eq!(answer.text(), format!("version {version}"));
+            pids.insert(answer.header("X-Pid").unwrap_or_default().to_owned());
+        }
+        server.write(
+            "apps/changing.wsgi",
+            &saying(&format!("version {}", version + 1)),
+        );
+    }
+    if mode == Mode::Daemon {
+        assert!(
+            pids.len() >= 6,
+            "each version has a process of its own: {pids:?}"
+        );
+    }
+    // Older counts as well (REQ-610).
+    assert_eq!(server.get(&url).expect(200).text(), "version 6");
+    server.write("apps/changing.wsgi", &saying("older"));
+    let file = std::fs::File::options()
+        .write(true)
+        .open(server.path("apps/changing.wsgi"))
+        .expect("mine");
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000))
+        .expect("mine");
+    assert_eq!(server.get(&url).expect(200).text(), "older");
+}
+matrix!(reloading: event worker prefork);
+
+/// REQ-621, DMN-233: touching a script again and again under load, without a failed request.
+#[test]
+fn touched_under_load() {
+    let server = Site::daemon()
+        .daemon_options("processes=2 threads=5")
+        .cases()
+        .start();
+    let url = server.case("touched", "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [environ['QUERY_STRING'].encode()]\n");
+    let tally = std::thread::scope(|scope| {
+        let (server, url) = (&server, &url);
+        let running = scope.spawn(move || {
+            load::run(
+                server.address(),
+                8,
+                load::Connections::Kept,
+                wsgi_harness::load_duration().min(std::time::Duration::from_secs(5)),
+                |client, number| {
+                    let text = format!("{client}-{number}");
+                    (
+                        wsgi_harness::Request::get(&format!("{url}?{text}")),
+                        text.into_bytes(),
+                    )
+                },
+            )
+        });
+        while !running.is_finished() {
+            server.touch("apps/touched.wsgi");
+            // As often as an editor would, not as a busy loop; nothing depends on it.
+            std::thread::sleep(std::time::Duration::from_millis(700));
+        }
+        running.join().expect("the load does not panic")
+    });
+    println!("touched under load: {tally}");
+    assert!(tally.total() > 50, "{tally}");
+    if wsgi_harness::subject().differs("DP-89") {
+        assert_eq!(tally.count("good"), tally.total(), "{tally}");
+    } else {
+        for code in [
+            "WSGI0124", "WSGI0146", "WSGI0147", "WSGI0116", "WSGI0122", "WSGI0123", "WSGI0119",
+        ] {
+            server.allow_log(code);
+        }
+    }
+}
+
+/// REQ-623, DIR-120: no reloading where it is switched off.
+fn without_reloading(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode).cases().config("WSGIScriptReloading Off\n<Location /case/watched>\nWSGIScriptReloading On\n</Location>").start();
+    let url = server.case("fixed", &saying("old"));
+    let watched = server.case("watched", &saying("old"));
+    for path in [&url, &watched] {
+        assert_eq!(server.get(path).expect(200).text(), "old");
+    }
+    server.write("apps/fixed.wsgi", &saying("new"));
+    assert_eq!(server.get(&url).expect(200).text(), "old");
+    server.write("apps/watched.wsgi", &saying("new"));
+    assert_eq!(server.get(&watched).expect(200).text(), "new");
+}
+matrix!(without_reloading: event);
+
+/// REQ-610, REQ-611: `reload_required`, called with the path that the URL maps to.
+fn asked_for_reload(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=1 threads=1")
+        .config("ServerLimit 1\nMaxRequestWorkers 16")
+        .start();
+    let url = server.case(
+        "asking",
+        "import os\nwith open('{data}/loads', 'a') as f:\n    f.write('x')\n\ndef reload_required(resource):\n    with open('{data}/asked', 'a') as f:\n        f.write(resource + '\\n')\n    if os.path.exists('{data}/raise'):\n        os.unlink('{data}/raise')\n        raise ValueError('in reload_required')\n    try:\n        os.unlink('{data}/reload')\n    except OSError:\n        return False\n    return True\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return []\n",
+    );
+    let loads = || {
+        std::fs::read_to_string(server.path("data/loads"))
+            .unwrap_or_default()
+            .len()
+    };
+    server.get(&url).expect(200);
+    server.get(&url).expect(200);
+    let before = loads();
+    std::fs::write(server.path("data/reload"), "").expect("mine");
+    server.get(&url).expect(200);
+    assert_eq!(loads(), before + 1);
+    let asked = std::fs::read_to_string(server.path("data/asked")).expect("it was asked");
+    assert!(
+        asked
+            .lines()
+            .all(|line| line == server.fill("{apps}/asking.wsgi")),
+        "{asked}"
+    );
+    std::fs::write(server.path("data/raise"), "").expect("mine");
+    server.get(&url).expect(200);
+    assert_eq!(loads(), before + 1, "an exception is no reason to reload");
+    server.expect_log("in reload_required");
+}
+matrix!(asked_for_reload: event);
+
+/// REQ-616, REQ-617: a new version that fails, and a script that is gone.
+fn broken_new_version(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode).cases().start();
+    let url = server.case("version", &saying("works"));
+    assert_eq!(server.get(&url).expect(200).text(), "works");
+    server.write("apps/version.wsgi", "raise ValueError('new version')\n");
+    for _ in 0..3 {
+        server.get(&url).expect(500);
+    }
+    server.expect_log("ValueError: new version");
+    server.expect_log("WSGI0109");
+    server.write("apps/version.wsgi", &saying("repaired"));
+    assert_eq!(server.get(&url).expect(200).text(), "repaired");
+    std::fs::remove_file(server.path("apps/version.wsgi")).expect("mine");
+    server.get(&url).expect(404);
+    server.expect_log("WSGI0135");
+    server.write("apps/version.wsgi", &saying("back"));
+    assert_eq!(server.get(&url).expect(200).text(), "back");
+}
+matrix!(broken_new_version: event);
+
+/// REQ-615: requests in progress keep the old version.
+#[test]
+fn old_version_in_progress() {
+    let server = Site::embedded().cases().start();
+    let slow = "import os, time\n\ndef application(environ, start_response):\n    start_response('200 OK', [])(b'old begins ')\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    return [b'old ends']\n";
+    let url = server.case("slow", slow);
+    let mut connection = server.connect();
+    connection.send_bytes(wsgi_harness::Request::get(&url).bytes());
+    let head = connection.read_head().expect("a head");
+    assert_eq!(head.status, 200);
+    server.write("apps/slow.wsgi", &saying("new"));
+    assert_eq!(server.get(&url).expect(200).text(), "new");
+    server.write("data/go", "");
+    let rest = String::from_utf8_lossy(&connection.read_bytes(40)).into_owned();
+    assert!(
+        rest.contains("old begins") && rest.contains("old ends"),
+        "{rest}"
+    );
+}
+
+/// REQ-650, REQ-651, DIR-024: handler scripts, with changes.
+fn handler_scripts(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["mime"])
+        .file("mime.types", "")
+        .file("apps/handler.wsgi", &handling("first"))
+        .file("htdocs/page.special", "content")
+        .config("TypesConfig {dir}/mime.types\nWSGIHandlerScript special {apps}/handler.wsgi\nAddHandler special .special")
+        .start();
+    let answer = server.get("/page.special/info").expect(200);
+    assert_eq!(
+        answer.text(),
+        format!("first {} /info", server.fill("{htdocs}/page.special"))
+    );
+    server.write("apps/handler.wsgi", &handling("second"));
+    assert!(
+        server
+            .get("/page.special")
+            .expect(200)
+            .text()
+            .starts_with("second ")
+    );
+    server.wait_for_log("[script {htdocs}/page.special] said by the handler");
+    server.write("apps/handler.wsgi", "x = 1\n");
+    let answer = server.get("/page.special");
+    assert!(matches!(answer.status, 404 | 500), "{}", answer.shown());
+    server.expect_log("WSGI0089");
+}
+matrix!(handler_scripts: event);
+
+fn handling(text: &str) -> String {
+    format!(
+        "def handle_request(e, s):\n    print('said by the handler', file=e['wsgi.errors'])\n    s('200 OK', [])\n    return [('{text} ' + e['SCRIPT_FILENAME'] + ' ' + e['PATH_INFO']).encode()]\n"
+    )
+}
+
+/// REQ-603, section 16 of the daemon page: while one script is being imported, what is loaded already is served.
+#[test]
+fn slow_import_and_others() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=4")
+        .cases()
+        .start();
+    let quick = server.case("quick", &saying("quick"));
+    server.get(&quick).expect(200);
+    let slow = server.case("slow", &format!("import os, time\nopen('{{data}}/begun', 'w').close()\nwhile not os.path.exists('{{data}}/go'):\n    time.sleep(0.01)\n{}", saying("slow")));
+    let mut connection = server.connect();
+    connection.send_bytes(wsgi_harness::Request::get(&slow).bytes());
+    wait_until("the import", || {
+        server.path("data/begun").exists().then_some(())
+    });
+    if wsgi_harness::subject().differs("REQ-603") {
+        for _ in 0..5 {
+            assert_eq!(server.get(&quick).expect(200).text(), "quick");
+        }
+    }
+    server.write("data/go", "");
+    assert_eq!(
+        connection
+            .read_answer("GET")
+            .expect("an answer")
+            .expect(200)
+            .text(),
+        "slow"
+    );
+}
