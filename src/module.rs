@@ -252,20 +252,6 @@ fn with_settings(
     change(&mut host.config, number, global)
 }
 
-/// After the configuration was read and merged: the settings of the whole server get their final form. In `check_config`.
-pub(crate) fn settle(main: &Server<'_>) {
-    let pointer = main.config_pointer();
-    // The final form needs the settings of all servers, the main one included, so nothing may be borrowed meanwhile.
-    let take = |global: Option<Global>| {
-        // SAFETY: the configuration has just been read, by this thread, and nobody else refers to it.
-        let settings = unsafe { slot::get_mut::<ServerSettings>(pointer) };
-        settings.and_then(|settings| std::mem::replace(&mut settings.global, global))
-    };
-    let Some(mut global) = take(None) else { return };
-    config::settle(&mut global, main);
-    take(Some(global));
-}
-
 fn answer(result: Result<(), *const c_char>) -> *const c_char {
     result.err().unwrap_or(ptr::null())
 }

@@ -16,7 +16,7 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .daemon_options("processes=2 threads=8")
         .config(match mpm {
             Mpm::Prefork => "StartServers 10\nMaxRequestWorkers 70\nServerLimit 80",
-            _ => "StartServers 2\nThreadsPerChild 40\nMaxRequestWorkers 80\nServerLimit 2",
+            _ => "StartServers 2\nThreadsPerChild 40\nMaxRequestWorkers 80\nServerLimit 4\nMaxSpareThreads 200",
         })
         .script("/", ANSWERING)
         .start()

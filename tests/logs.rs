@@ -105,7 +105,8 @@ fn lines(mpm: Mpm, mode: Mode) {
                 (Level::Error, "wsgi"),
                 "{name}"
             );
-            let peer = if mode == Mode::Daemon {
+            // Ours: records of a request are written by the Apache child, whose client it is.
+            let peer = if mode == Mode::Daemon && !wsgi_harness::subject().differs("REQ-802") {
                 "remote 127.0.0.1:"
             } else {
                 "client 127.0.0.1:"

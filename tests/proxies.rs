@@ -299,6 +299,9 @@ fn scope_of_the_settings() {
             <Location /none>\nWSGITrustedProxyHeaders\n</Location>",
         )
         .start();
+    if subject().differs("DIR-134") {
+        server.expect_log("WSGI5004");
+    }
     let ask = |path: &str| -> Answer {
         let request = Request::get(path)
             .header("X-Forwarded-For", "1.2.3.4")

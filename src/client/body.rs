@@ -50,8 +50,8 @@ impl BodyBuffer {
         self.ended
     }
 
-    /// Reads the body as far as it is short. Nothing is read of one that is known to be long, or whose client waits for
-    /// `100 Continue`: it is asked for its body when a daemon wants it (DMN-245).
+    /// Reads the body as far as it is short, for which a client that waits for `100 Continue` is asked (REQ-322). Nothing is
+    /// read of one that is known to be long: its client is asked when a daemon wants it (DMN-245).
     ///
     /// # Errors
     /// [`Failure::Body`].
@@ -59,7 +59,6 @@ impl BodyBuffer {
         &mut self,
         apache: &mut A,
         facts: BodyFacts,
-        expects_continue: bool,
     ) -> Result<(), Failure> {
         match facts {
             BodyFacts::None => {
@@ -67,7 +66,6 @@ impl BodyBuffer {
                 return Ok(());
             }
             BodyFacts::Length(length) if length > SHORT_BODY as u64 => return Ok(()),
-            _ if expects_continue => return Ok(()),
             BodyFacts::Length(_) | BodyFacts::Unknown => {}
         }
         self.make_room();

@@ -144,14 +144,11 @@ impl<A: Apache> Exchange<'_, A> {
     pub(super) fn run(
         &mut self,
         facts: BodyFacts,
-        expects_continue: bool,
         mut encode: impl FnMut(&mut Vec<u8>, Attempt) -> Result<(), WireError>,
     ) -> Result<Outcome, Failure> {
         self.buffers.body.clear();
         let queue_start = clock::wall_micros();
-        self.buffers
-            .body
-            .collect(&mut self.apache, facts, expects_continue)?;
+        self.buffers.body.collect(&mut self.apache, facts)?;
         let frame_flags = if self.buffers.body.is_ended() {
             0
         } else {

@@ -93,7 +93,7 @@ where
         timeout: timeout_of(request, group),
     };
     let former = slow_client(request, group);
-    let outcome = exchange.run(facts.body, request.expects_continue(), |out, attempt| {
+    let outcome = exchange.run(facts.body, |out, attempt| {
         let head = RequestHead {
             connects: attempt.connects,
             restarts: attempt.restarts,

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use wsgi_core::answer::daemon;
+use wsgi_core::record;
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
-use wsgi_runtime_api::{LOG_CODE_FIRST, LOG_CONTINUATION};
 
 use super::failure::Failure;
 use super::side::{After, Apache, Gone, Verdict};
@@ -207,36 +207,13 @@ impl Apache for Requester<'_, '_> {
         if !self.request.logs(level) {
             return;
         }
-        let flags = u32::from(record.flags);
-        if flags & LOG_CONTINUATION != 0 {
-            self.request.log(level, record.text);
-            return;
-        }
-        let code = if flags & LOG_CODE_FIRST != 0 {
-            code_length(record.text)
-        } else {
-            0
-        };
-        let (code, text) = record.text.split_at(code);
-        self.request
-            .log(level, [code, &self.prefix(), text].concat());
+        let script = self.request.filename().unwrap_or(b"");
+        let text = record::with_script(script, u32::from(record.flags), record.text);
+        self.request.log(level, text);
     }
 
     fn record(&mut self, level: u8, text: &str) {
         self.say(Level::of_number(i32::from(level)), text);
-    }
-}
-
-/// Length of the `WSGInnnn: ` in front of a text; 0 without one.
-fn code_length(text: &[u8]) -> usize {
-    const LENGTH: usize = "WSGI0000: ".len();
-    match text.first_chunk::<LENGTH>() {
-        Some([b'W', b'S', b'G', b'I', digits @ .., b':', b' '])
-            if digits.iter().all(u8::is_ascii_digit) =>
-        {
-            LENGTH
-        }
-        _ => 0,
     }
 }
 

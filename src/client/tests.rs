@@ -302,7 +302,7 @@ impl Rig {
             buffers: &mut buffers,
             timeout: Some(timeout),
         };
-        exchange.run(facts, false, |out, attempt| {
+        exchange.run(facts, |out, attempt| {
             let head = RequestHead {
                 connects: attempt.connects,
                 restarts: attempt.restarts,
@@ -806,7 +806,7 @@ fn a_huge_request_is_refused() {
     };
     let big = vec![b'x'; 17 << 20];
     let failure = exchange
-        .run(BodyFacts::None, false, |out, attempt| {
+        .run(BodyFacts::None, |out, attempt| {
             let pairs = [(&b"KEY"[..], Some(&big[..]))];
             RequestHead::empty().encode(out, attempt.frame_flags, pairs.into_iter())
         })

@@ -4,12 +4,18 @@
 //! to `embedded` or `client`. Runs on the thread that serves the request.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use wsgi_core::config::{Effective, Global, HandlerScript};
+use wsgi_core::config::{DaemonOptions, Effective, Global, HandlerScript};
+use wsgi_core::record;
 use wsgi_core::request::environ::Environ;
 use wsgi_core::request::expand::{self, ExpandFacts};
 use wsgi_core::request::head_mapping::presented_method;
+use wsgi_core::request::ownership::{self, Owned, OwnershipFacts};
 use wsgi_core::request::precheck::{self, BodyFacts, ScriptFacts, Target};
 use wsgi_core::request::routing::{self, GroupFacts, Route, RoutingFacts, ServerFacts};
 use wsgi_core::request::{Refused, proxies};
@@ -17,6 +23,7 @@ use wsgi_core::wire::RequestHead;
 use wsgi_runtime_api::{
     REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_SCRIPT_RELOADING,
 };
+use wsgi_sys::passwd;
 
 use super::environ;
 use super::translate::{self, AliasOptions};
@@ -54,9 +61,15 @@ pub(super) fn handle(request: &Request<'_>) -> Status {
 /// Answers with an error page and says why in the log.
 fn refuse(request: &Request<'_>, refused: &Refused) -> Status {
     let file = request.filename().unwrap_or(b"");
+    // Without a code it is the client's business only (REQ-033).
+    let level = if refused.code.is_some() {
+        Level::Error
+    } else {
+        Level::Info
+    };
     request.log(
-        Level::Error,
-        [b"[script ", file, b"] ", refused.to_string().as_bytes()].concat(),
+        level,
+        record::with_script(file, 0, refused.to_string().as_bytes()),
     );
     Status::http(refused.status)
 }
@@ -131,6 +144,7 @@ fn run(
     match route {
         Route::Embedded => Ok(embedded::run(request, &head, &environ, sendfile)),
         Route::Daemon(index) => {
+            check_owners(request, &global.daemon_groups[index].options, filename)?;
             let Some(group) = supervisor::client(&main, index) else {
                 return Err(Refused {
                     status: 503,
@@ -167,6 +181,48 @@ fn dispatch_refused(script: &str) -> Refused {
              choose the groups with WSGIProcessGroup and WSGIApplicationGroup."
         ),
     }
+}
+
+/// REQ-303: `script-user` and `script-group`.
+fn check_owners(
+    request: &Request<'_>,
+    options: &DaemonOptions,
+    filename: &[u8],
+) -> Result<(), Refused> {
+    if options.script_user.is_none() && options.script_group.is_none() {
+        return Ok(());
+    }
+    let file = request.file();
+    let folder = || {
+        let path = Path::new(OsStr::from_bytes(ownership::folder_of(filename)));
+        let facts = std::fs::metadata(path).ok()?;
+        Some(Owned {
+            user: Some(facts.uid()),
+            group: Some(facts.gid()),
+            mode: Some(facts.mode()),
+        })
+    };
+    let facts = OwnershipFacts {
+        filename,
+        file: Owned {
+            user: file.user,
+            group: file.group,
+            mode: file.mode,
+        },
+        folder: &folder,
+        user_name: &|id| passwd::user_by_id(id).ok().flatten().map(|user| user.name),
+        group_name: &|id| {
+            passwd::group_by_id(id)
+                .ok()
+                .flatten()
+                .map(|group| group.name)
+        },
+    };
+    ownership::check(
+        options.script_user.as_deref(),
+        options.script_group.as_deref(),
+        &facts,
+    )
 }
 
 /// What the headers say about the body; they were checked.

@@ -17,7 +17,10 @@ use std::ptr;
 
 use apache_sys::{apr_pool_t, request_rec, server_rec};
 
-use crate::apache::{Pool, Server, authorization, guard};
+use wsgi_core::config::Global;
+
+use crate::apache::{Pool, Server, authorization, guard, slot};
+use crate::config::{self, ServerSettings};
 
 /// Handler name of script files (REQ-001).
 pub const BUILT_IN_HANDLER: &CStr = c"wsgi-script";
@@ -180,4 +183,18 @@ unsafe extern "C" fn on_check_access(r: *mut request_rec) -> c_int {
 unsafe extern "C" fn on_handler(r: *mut request_rec) -> c_int {
     // SAFETY: httpd hands a live request to its hooks and waits for them.
     unsafe { guard::request_hook(r, "handler", handler::handle) }
+}
+
+/// After the configuration was read and merged: the settings of the whole server get their final form. In `check_config`.
+fn settle(main: &Server<'_>) {
+    let pointer = main.config_pointer();
+    // The final form needs the settings of all servers, the main one included, so nothing may be borrowed meanwhile.
+    let take = |global: Option<Global>| {
+        // SAFETY: the configuration has just been read, by this thread, and nobody else refers to it.
+        let settings = unsafe { slot::get_mut::<ServerSettings>(pointer) };
+        settings.and_then(|settings| std::mem::replace(&mut settings.global, global))
+    };
+    let Some(mut global) = take(None) else { return };
+    config::settle(&mut global, main);
+    take(Some(global));
 }

@@ -4,14 +4,14 @@
 
 use crate::apache::{Level, Pool, Server, Status, log, process};
 use crate::supervisor::Daemons;
-use crate::{config, embedded, module, supervisor};
+use crate::{config, embedded, supervisor};
 
 /// Our token in the server version (GEN-03).
 const SERVER_TOKEN: &str = concat!("mod_wsgi-rs/", env!("CARGO_PKG_VERSION"));
 
 /// Looks for what only the whole configuration shows to be wrong. Also with `httpd -t`.
 pub(super) fn check(pconf: Pool<'_>, main: &Server<'_>) -> Status {
-    module::settle(main);
+    super::settle(main);
     let global = config::global(main);
     match supervisor::check(pconf, main, global).and_then(|()| embedded::check(global)) {
         Ok(()) => Status::OK,

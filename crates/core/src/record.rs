@@ -22,7 +22,7 @@ pub fn with_script(script: &[u8], flags: u32, text: &[u8]) -> Vec<u8> {
 
 /// Length of the `WSGInnnn: ` in front of a text; 0 without one.
 fn code_length(text: &[u8]) -> usize {
-    const LENGTH: usize = "WSGI0000: ".len();
+    const LENGTH: usize = "WSGInnnn: ".len();
     match text.first_chunk::<LENGTH>() {
         Some([b'W', b'S', b'G', b'I', digits @ .., b':', b' '])
             if digits.iter().all(u8::is_ascii_digit) =>

@@ -5,8 +5,9 @@
 //! if no Python code follows.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use wsgi_core::record;
 use wsgi_core::wire::{
     AnswerEnd, AnswerHead, FLAG_FLUSH, FileSpan, HEADER_LEN, Header, Kind, Log, MAX_DATA, Refusal,
     WireError, encode_plain,
@@ -85,6 +86,8 @@ pub(crate) struct Answer<'a> {
     claim: Claim<'a>,
     /// The child waits for Continue before it sends the body.
     awaits_continue: bool,
+    /// Script of the request, for records that its child does not take any more.
+    script: &'a [u8],
     head_given: bool,
     end_given: bool,
     /// Sending has failed: the connection is of no use any more.
@@ -100,6 +103,7 @@ impl<'a> Answer<'a> {
         body: Body<'a>,
         claim: Claim<'a>,
         awaits_continue: bool,
+        script: &'a [u8],
     ) -> Answer<'a> {
         Answer {
             process,
@@ -108,6 +112,7 @@ impl<'a> Answer<'a> {
             body,
             claim,
             awaits_continue,
+            script,
             head_given: false,
             end_given: false,
             failed: None,
@@ -338,6 +343,11 @@ impl Transport for Answer<'_> {
         flags: u32,
     ) -> Result<(), SendError> {
         self.check()?;
+        // An open file of its own for the child: a descriptor passed as it is would share its position with the
+        // application's (REQ-585). Where /proc is missing or refuses, the position is shared.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let reopened = std::fs::File::open(path).ok();
+        let file = reopened.as_ref().map_or(file, AsFd::as_fd);
         // The descriptor comes with the first byte of its frame, so that what waits has to go before.
         self.flush()?;
         let mut frame = Vec::with_capacity(2 * (HEADER_LEN + 16));
@@ -352,8 +362,10 @@ impl Transport for Answer<'_> {
     }
 
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
+        // Where the child does not listen any more the record goes to the group's log, with the same prefix.
+        let orphan = |script| log::write(level, &record::with_script(script, flags, text));
         if self.end_given || self.failed.is_some() {
-            log::write(level, text);
+            orphan(self.script);
             return;
         }
         let flags = u8::try_from(flags).expect("there are fewer than eight flags");
@@ -363,7 +375,7 @@ impl Transport for Answer<'_> {
         self.outbox.early = early;
         self.outbox.early.clear();
         if self.note(sent).is_err() {
-            log::write(level, text);
+            orphan(self.script);
         }
     }
 

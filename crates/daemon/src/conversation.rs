@@ -168,7 +168,15 @@ impl<'p> Speaker<'p> {
         let head = RequestHead::decode(&self.head[place]).map_err(ReceiveError::Wire)?;
         let awaits = header.flags & FLAG_AWAITS_CONTINUE != 0;
         let body = Body::new(&mut self.inbox);
-        let mut answer = Answer::new(process, connection, &mut self.outbox, body, claim, awaits);
+        let mut answer = Answer::new(
+            process,
+            connection,
+            &mut self.outbox,
+            body,
+            claim,
+            awaits,
+            head.script_filename,
+        );
 
         // Busy first, phase second: the main thread looks in the other order, so that either it waits for this request
         // or this request is refused.

@@ -165,7 +165,7 @@ options! {
     "File mode creation mask.",
     |o, c| o.umask = Some(u32::from_str_radix(c.value, 8).ok().filter(|mask| *mask <= 0o7777 && !c.value.starts_with('+')).ok_or_else(|| c.fail("an octal number"))?);
 
-    "chroot", "absolute path", "none", false, false,
+    "chroot", "absolute path", "none", false, true,
     "Root folder of the processes. Only where Apache is started as root.",
     |o, c| { let path = c.absolute_path()?; if !c.host.is_root() { return Err(c.fail("chroot needs Apache to be started as root")) } o.chroot = Some(path) };
 
@@ -185,7 +185,7 @@ options! {
     "Name of the processes in listings. `%{GROUP}` stands for `(wsgi:NAME)`.",
     |o, c| o.display_name = if c.value == "%{GROUP}" { Some(format!("(wsgi:{})", c.group)) } else { text(c.value) };
 
-    "cpu-priority", "nice value", "0", false, false,
+    "cpu-priority", "nice value", "0", false, true,
     "Scheduling priority.",
     |o, c| o.cpu_priority = i32::try_from(c.number()).map_err(|_| c.fail("a nice value"))?;
 
@@ -209,7 +209,7 @@ options! {
     "`sys.setswitchinterval` for all interpreters of the processes that share a GIL. Wins over WSGISwitchInterval.",
     |o, c| o.switch_interval = Some(set::positive_float(c.value).ok_or_else(|| c.fail("a number of seconds over 0"))?);
 
-    "stack-size", "bytes", "the system's", false, false,
+    "stack-size", "bytes", "the system's", false, true,
     "Stack of each thread that runs requests.",
     |o, c| o.stack_size = Some(c.unsigned(1, "a number of bytes over 0")?);
 
@@ -257,11 +257,11 @@ options! {
     "A request that is older when a process takes it is answered with 504.",
     |o, c| o.queue_timeout = c.seconds()?;
 
-    "script-user", "name or #uid", "none", false, false,
+    "script-user", "name or #uid", "none", false, true,
     "Owner that script files and their folders must have. Not together with `script-group`.",
     |o, c| o.script_user = Some(c.user()?.name);
 
-    "script-group", "name or #gid", "none", false, false,
+    "script-group", "name or #gid", "none", false, true,
     "Group that script files and their folders must have. Not together with `script-user`.",
     |o, c| { if c.value.starts_with('#') && c.group_account(c.value)?.name.starts_with('#') { return Err(c.fail("the group database has no group with this id")) } o.script_group = Some(c.group_account(c.value)?.name) };
 
@@ -273,7 +273,7 @@ options! {
     "Requests after which a process is replaced. Its replacement serves before it ends.",
     |o, c| o.maximum_requests = c.unsigned(0, "a count, 0 or more")?;
 
-    "startup-timeout", "seconds", "0 (off)", false, false,
+    "startup-timeout", "seconds", "0 (off)", false, true,
     "Longest time from the first request to the first script that loads.",
     |o, c| o.startup_timeout = c.seconds()?;
 
@@ -281,19 +281,19 @@ options! {
     "Time for running requests and for Python's own end once a process has to stop; 0 waits without limit.",
     |o, c| o.shutdown_timeout = c.seconds()?;
 
-    "deadlock-timeout", "seconds", "300", false, false,
+    "deadlock-timeout", "seconds", "300", false, true,
     "Longest time that Python's global lock may be unobtainable; 0 is off.",
     |o, c| o.deadlock_timeout = c.seconds()?;
 
-    "inactivity-timeout", "seconds", "0 (off)", false, false,
+    "inactivity-timeout", "seconds", "0 (off)", false, true,
     "Idle time after which a process ends.",
     |o, c| o.inactivity_timeout = c.seconds()?;
 
-    "request-timeout", "seconds", "0 (off)", false, false,
+    "request-timeout", "seconds", "0 (off)", false, true,
     "Base of the longest time for a request.",
     |o, c| o.request_timeout = c.seconds()?;
 
-    "interrupt-timeout", "seconds", "0 (off)", false, false,
+    "interrupt-timeout", "seconds", "0 (off)", false, true,
     "Time that a request has after `mod_wsgi.RequestTimeout` was raised in it.",
     |o, c| o.interrupt_timeout = c.seconds()?;
 
@@ -301,23 +301,23 @@ options! {
     "Time for running requests when a process is replaced.",
     |o, c| o.graceful_timeout = c.seconds()?;
 
-    "eviction-timeout", "seconds", "0 (graceful-timeout)", false, false,
+    "eviction-timeout", "seconds", "0 (graceful-timeout)", false, true,
     "The same after SIGUSR1.",
     |o, c| o.eviction_timeout = c.seconds()?;
 
-    "restart-interval", "seconds", "0 (off)", false, false,
+    "restart-interval", "seconds", "0 (off)", false, true,
     "Age at which a process is replaced.",
     |o, c| o.restart_interval = c.seconds()?;
 
-    "cpu-time-limit", "seconds", "0 (off)", false, false,
+    "cpu-time-limit", "seconds", "0 (off)", false, true,
     "CPU time of a process.",
     |o, c| o.cpu_time_limit = c.seconds()?;
 
-    "memory-limit", "bytes", "0 (off)", false, false,
+    "memory-limit", "bytes", "0 (off)", false, true,
     "Data segment of a process.",
     |o, c| o.memory_limit = c.unsigned(0, "a number of bytes, 0 or more")?;
 
-    "virtual-memory-limit", "bytes", "0 (off)", false, false,
+    "virtual-memory-limit", "bytes", "0 (off)", false, true,
     "Address space of a process.",
     |o, c| o.virtual_memory_limit = c.unsigned(0, "a number of bytes, 0 or more")?;
 }

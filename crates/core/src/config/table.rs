@@ -293,7 +293,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "In daemon mode: whether requests of this context do not count as activity for inactivity-timeout.",
         doc: "In daemon mode: whether requests of this context do not count as activity for `inactivity-timeout`.",
         example: "WSGIIgnoreActivity On",
-        effect: Effect::Later("inactivity-timeout is not in effect"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| set::layer_switch(n, a, p, |l| &mut l.ignore_activity),
