@@ -62,7 +62,7 @@ fn check(rows: &[Row]) {
     );
 }
 
-/// GEN-04 to GEN-13, DIR-001 to DIR-005, DIR-020.
+/// Words, switches and options in general; every row of the table names its row of the specification.
 #[test]
 fn words_and_options() {
     check(&[
@@ -211,7 +211,8 @@ fn preloading_needs_known_groups() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// DP-01 to DP-72, DMN-001 to DMN-053, GEN-10, KD-20, KD-21.
+/// DP-02, GEN-10, DMN-004: options of daemon groups; every row of the table names its row of the specification. What the
+/// options do is tested in daemon.rs.
 #[test]
 fn daemon_options() {
     let mut rows: Vec<(&'static str, String, Verdict)> = vec![
@@ -338,7 +339,7 @@ fn daemon_options() {
             (*row, format!("WSGIDaemonProcess g {option}"), *verdict)
         }),
     );
-    // DMN-025 to DMN-037, DMN-044, DMN-049, DMN-051, DMN-052, DP-39 to DP-42, DP-60 to DP-72: numbers from 0 up.
+    // All of these are numbers from 0 up.
     for option in [
         "maximum-requests",
         "startup-timeout",
@@ -365,7 +366,7 @@ fn daemon_options() {
             ("", Refused),
         ] {
             rows.push((
-                "DP-02, DP-39, DP-60",
+                "DP-02",
                 format!("WSGIDaemonProcess g {option}={value}"),
                 verdict,
             ));
@@ -387,7 +388,7 @@ fn daemon_options() {
     );
 }
 
-/// DIR-060, DIR-062, DIR-081 to DIR-154, GEN-11, DMN-060 to DMN-063, XPN-26.
+/// XPN-26: the directives that take a value of their own kind; every row of the table names its row of the specification.
 #[test]
 fn other_directives() {
     check(&[
@@ -595,7 +596,7 @@ fn refused_for_reasons_of_the_machine() {
     assert_eq!(checked.accepted, is_root(), "{}", checked.output);
 }
 
-/// KD-01 to KD-07: directives of older releases. 6.1 knows none of them.
+/// KD-01, KD-02, KD-03, KD-04, KD-05, KD-06, KD-07: directives of older releases. 6.1 knows none of them.
 #[test]
 fn directives_of_older_releases() {
     for (row, config, ours) in [

@@ -126,7 +126,8 @@ fn headers(mpm: Mpm, mode: Mode) {
 }
 matrix!(headers: event prefork);
 
-/// ENV-07 to ENV-15, ENV-19 to ENV-22, ENV-24, ENV-26, ENV-27, REQ-101, KD-33: what the server says.
+/// ENV-07, ENV-08, ENV-09, ENV-10, ENV-11, ENV-12, ENV-13, ENV-14, ENV-15, ENV-19, ENV-20, ENV-21, ENV-22, ENV-24,
+/// ENV-26, ENV-27, REQ-101, KD-33: what the server says.
 fn server_variables(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     let mut connection = server.connect();
@@ -309,7 +310,7 @@ fn paths() {
     assert_eq!(server.get("/app/a%2Fb").status, 404, "REQ-114");
 }
 
-/// ENV-40, ENV-43 to ENV-47, KD-35: the wsgi.* keys.
+/// ENV-40, ENV-43, ENV-44, ENV-45, ENV-46, ENV-47, KD-35: the wsgi.* keys.
 fn wsgi_keys(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     let answer = server.get("/app").expect(200);

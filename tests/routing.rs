@@ -362,7 +362,8 @@ fn restricted_embedded() {
     }
 }
 
-/// XPN-01 to XPN-10, XPN-20, XPN-21, XPN-23, XPN-24, DIR-015, DIR-042, DIR-044, REQ-108: names made from the request.
+/// XPN-01, XPN-02, XPN-03, XPN-04, XPN-05, XPN-06, XPN-07, XPN-08, XPN-09, XPN-10, XPN-20, XPN-21, XPN-23, XPN-24,
+/// DIR-015, DIR-042, DIR-044, REQ-108: names made from the request.
 fn expansions(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .without_application_group()

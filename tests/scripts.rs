@@ -75,8 +75,8 @@ fn loaded_once() {
     assert_eq!(loads(), 2);
 }
 
-/// REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230 to DMN-233, DMN-267, DP-89: a changed script is taken up by
-/// the next request, and no request fails. In daemon mode by another process.
+/// REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230, DMN-233, DMN-267, DP-89: a changed script is taken up
+/// by the next request, and no request fails. In daemon mode by another process.
 fn reloading(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .cases()

@@ -50,7 +50,8 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .start()
 }
 
-/// REQ-400, REQ-402, REQ-435, REQ-440, REQ-444, REQ-500 to REQ-503, ENV-40 to ENV-46: GET, POST, HEAD, large and empty.
+/// REQ-400, REQ-402, REQ-435, REQ-440, REQ-444, REQ-500, REQ-501, REQ-502, REQ-503, ENV-40, ENV-41, ENV-42, ENV-43,
+/// ENV-44, ENV-45, ENV-46: GET, POST, HEAD, large and empty.
 fn silent(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     server.allow_log("validated.wsgi] validated");

@@ -333,14 +333,12 @@ impl<A: Apache> Exchange<'_, A> {
                     Err(error) => self.deaf(state, &error),
                 }
             }
+            // Before the answer is looked at: its end may be there already, and the connection is as good as any.
+            state.all_sent = self.buffers.body.is_ended() && !state.deaf;
             if let Some(ended) = self.receive_available(link, state)? {
                 return Ok(Some(ended));
             }
-            if state.deaf {
-                return Ok(None);
-            }
-            if self.buffers.body.is_ended() {
-                state.all_sent = true;
+            if state.deaf || state.all_sent {
                 return Ok(None);
             }
             match self.await_body(link, state) {

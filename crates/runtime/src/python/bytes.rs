@@ -37,7 +37,11 @@ impl Builder {
         if object.is_null() {
             return Err(PyErr::fetch(py));
         }
-        Ok(Builder { object, capacity, filled: 0 })
+        Ok(Builder {
+            object,
+            capacity,
+            filled: 0,
+        })
     }
 
     /// The part that is not filled yet.
@@ -94,7 +98,14 @@ pub(crate) fn collect<E: Send>(
     mut detach: impl FnMut(&mut (dyn FnMut() + Send)),
 ) -> PyResult<Result<Bound<'_, PyBytes>, E>> {
     let limit = limit.unwrap_or(usize::MAX);
-    let mut builder = Builder::new(py, limit.min(if limit == usize::MAX { FIRST } else { MOST_AT_ONCE }))?;
+    let mut builder = Builder::new(
+        py,
+        limit.min(if limit == usize::MAX {
+            FIRST
+        } else {
+            MOST_AT_ONCE
+        }),
+    )?;
     loop {
         let mut result = None;
         let mut step = || {

@@ -3,7 +3,7 @@
 //! [`Class`] describes one in safe code; this module makes the type, and the C functions behind its methods. pyo3's
 //! `#[pyclass]` is not used because its types are shared between interpreters.
 //!
-//! A method may be called on a thread that did not come through [`Interpreter::enter`] (one that the application started, or one
+//! A method may be called on a thread that did not come through `Interpreter::enter` (one that the application started, or one
 //! that is going away): then it goes through the door of the interpreter first.
 
 use std::ffi::{CStr, c_int, c_void};
@@ -125,11 +125,6 @@ pub(crate) struct Arguments<'a, 'py> {
 }
 
 impl<'py> Arguments<'_, 'py> {
-    /// Number of arguments.
-    pub(crate) fn len(&self) -> usize {
-        self.objects.len()
-    }
-
     /// An argument.
     pub(crate) fn get(&self, index: usize) -> Option<Bound<'py, PyAny>> {
         let object = *self.objects.get(index)?;
@@ -139,7 +134,8 @@ impl<'py> Arguments<'_, 'py> {
 
     /// An argument that the arity says is there.
     pub(crate) fn required(&self, index: usize) -> Bound<'py, PyAny> {
-        self.get(index).expect("within the arity, which was checked")
+        self.get(index)
+            .expect("within the arity, which was checked")
     }
 }
 
@@ -171,7 +167,9 @@ impl Reference {
     fn raw(&self) -> *mut ffi::PyObject {
         // The collector stops the other threads where they could hold the lock without the GIL; it must not wait for them.
         let object = self.0.try_lock();
-        object.and_then(|object| object.as_ref().map(Py::as_ptr)).unwrap_or(ptr::null_mut())
+        object
+            .and_then(|object| object.as_ref().map(Py::as_ptr))
+            .unwrap_or(ptr::null_mut())
     }
 }
 
@@ -213,7 +211,10 @@ pub(crate) fn make<C: Class>(py: Python<'_>) -> PyResult<Py<PyType>> {
     }
     slots.push(ffi::PyType_Slot::default());
     let size = c_int::try_from(size_of::<Instance<C>>()).expect("instances are small");
-    #[expect(clippy::cast_possible_truncation, reason = "the flags used are in the low 32 bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the flags used are in the low 32 bits"
+    )]
     let flags = flags as std::ffi::c_uint;
     let mut spec = ffi::PyType_Spec {
         name: C::NAME.as_ptr(),
@@ -289,13 +290,18 @@ fn methods<C: Class>() -> *mut ffi::PyMethodDef {
         method::<C, 10>,
         method::<C, 11>,
     ];
-    assert!(C::METHODS.len() <= functions.len(), "more methods than MOST_METHODS");
+    assert!(
+        C::METHODS.len() <= functions.len(),
+        "more methods than MOST_METHODS"
+    );
     let table: Vec<ffi::PyMethodDef> = C::METHODS
         .iter()
         .zip(functions)
         .map(|(method, function)| ffi::PyMethodDef {
             ml_name: method.name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: function },
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunctionFast: function,
+            },
             ml_flags: ffi::METH_FASTCALL,
             ml_doc: ptr::null(),
         })
@@ -359,7 +365,11 @@ fn on_instance<C: Class, R>(
         let object = unsafe { Bound::from_borrowed_ptr(py, object) };
         // SAFETY: Python checks that methods and slots get instances of their class.
         let value = unsafe { &(*object.as_ptr().cast::<Instance<C>>()).value };
-        body(&This { py, object: &object, value })
+        body(&This {
+            py,
+            object: &object,
+            value,
+        })
     })
 }
 
@@ -374,7 +384,11 @@ unsafe extern "C" fn method<C: Class, const INDEX: usize>(
         let (fewest, most) = method.arity;
         if count < fewest || count > most {
             let name = method.name.to_string_lossy();
-            let wanted = if fewest == most { format!("{most}") } else { format!("{fewest} to {most}") };
+            let wanted = if fewest == most {
+                format!("{most}")
+            } else {
+                format!("{fewest} to {most}")
+            };
             let text = format!("{name}() takes {wanted} positional arguments ({count} given)");
             return Err(PyTypeError::new_err(text));
         }
@@ -384,7 +398,14 @@ unsafe extern "C" fn method<C: Class, const INDEX: usize>(
             // SAFETY: the caller passes that many arguments.
             unsafe { std::slice::from_raw_parts(arguments.cast_const(), count) }
         };
-        (method.body)(this, &Arguments { py: this.py, objects }).map(Bound::into_ptr)
+        (method.body)(
+            this,
+            &Arguments {
+                py: this.py,
+                objects,
+            },
+        )
+        .map(Bound::into_ptr)
     })
 }
 
@@ -393,7 +414,9 @@ unsafe extern "C" fn get<C: Class>(
     closure: *mut c_void,
 ) -> *mut ffi::PyObject {
     on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
-        let attribute = C::ATTRIBUTES.get(closure.addr()).expect("the table has only these");
+        let attribute = C::ATTRIBUTES
+            .get(closure.addr())
+            .expect("the table has only these");
         (attribute.body)(this).map(Bound::into_ptr)
     })
 }
@@ -414,7 +437,9 @@ unsafe extern "C" fn call<C: Class>(
         let arguments = unsafe { Bound::from_borrowed_ptr(this.py, arguments) };
         // SAFETY: and a dict, or null.
         let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(this.py, keywords) };
-        let keywords = keywords.map(|keywords| keywords.cast_into::<PyDict>()).transpose()?;
+        let keywords = keywords
+            .map(|keywords| keywords.cast_into::<PyDict>())
+            .transpose()?;
         C::call(this, arguments.cast::<PyTuple>()?, keywords.as_ref()).map(Bound::into_ptr)
     })
 }
@@ -440,7 +465,9 @@ unsafe extern "C" fn new<C: Class>(
         let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
         // SAFETY: and a dict, or null.
         let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) };
-        let keywords = keywords.map(|keywords| keywords.cast_into::<PyDict>()).transpose()?;
+        let keywords = keywords
+            .map(|keywords| keywords.cast_into::<PyDict>())
+            .transpose()?;
         let value = C::construct(py, arguments.cast::<PyTuple>()?, keywords.as_ref())?;
         allocate(py, class, value).map(Bound::into_ptr)
     })
@@ -507,4 +534,3 @@ unsafe extern "C" fn clear<C: Class>(object: *mut ffi::PyObject) -> c_int {
     release(unsafe { &(*object.cast::<Instance<C>>()).value });
     0
 }
-

@@ -7,10 +7,10 @@ use std::path::Path;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{AccessFlags, access};
 use pyo3::ffi;
-use wsgi_core::python::{HashSeed, PythonSettings};
+use wsgi_core::python::HashSeed;
 
 use super::interpreter;
-use crate::wsgi::process::{self, CRITICAL, INFO, WARNING};
+use crate::wsgi::process::{self, CRITICAL, INFO, Settings, WARNING};
 
 /// Starts Python and sets the main interpreter up; the thread holds no GIL afterwards. False if it failed (logged).
 pub(crate) fn start() -> bool {
@@ -18,7 +18,10 @@ pub(crate) fn start() -> bool {
     process::log(INFO, "Initialise Python.");
     let interrupt = disposition(libc::SIGINT);
     if let Err(why) = initialise(settings) {
-        process::log(CRITICAL, &format!("WSGI0036: Python cannot be initialised: {why}"));
+        process::log(
+            CRITICAL,
+            &format!("WSGI0036: Python cannot be initialised: {why}"),
+        );
         return false;
     }
     let adopted = interpreter::adopt_main();
@@ -27,7 +30,10 @@ pub(crate) fn start() -> bool {
         restore(libc::SIGINT, &interrupt);
     }
     if adopted.is_err() {
-        process::log(CRITICAL, "WSGI0038: The main interpreter could not be set up.");
+        process::log(
+            CRITICAL,
+            "WSGI0038: The main interpreter could not be set up.",
+        );
     }
     adopted.is_ok()
 }
@@ -50,7 +56,7 @@ fn check_home(home: &str) {
     process::log(WARNING, &text);
 }
 
-fn initialise(settings: &PythonSettings) -> Result<(), String> {
+fn initialise(settings: &Settings) -> Result<(), String> {
     for ignored in [Signal::SIGPIPE, Signal::SIGXFSZ] {
         // SAFETY: ignoring a signal runs no code.
         let result = unsafe { signal(ignored, SigHandler::SigIgn) };
@@ -95,7 +101,10 @@ fn initialise(settings: &PythonSettings) -> Result<(), String> {
     check(unsafe { ffi::Py_InitializeFromConfig(&config.0) })
 }
 
-#[expect(clippy::cast_possible_wrap, reason = "characters end far below the sign of a wchar_t")]
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "characters end far below the sign of a wchar_t"
+)]
 fn wide_character(character: char) -> libc::wchar_t {
     u32::from(character) as libc::wchar_t
 }
@@ -171,6 +180,9 @@ fn restore(number: c_int, action: &libc::sigaction) {
     // SAFETY: what was there before.
     let result = unsafe { libc::sigaction(number, action, std::ptr::null_mut()) };
     if result != 0 {
-        process::log(WARNING, "WSGI5073: The disposition of SIGINT cannot be restored.");
+        process::log(
+            WARNING,
+            "WSGI5073: The disposition of SIGINT cannot be restored.",
+        );
     }
 }

@@ -104,7 +104,10 @@ pub(super) fn is_inside() -> bool {
 pub(super) fn current(_py: Python<'_>) -> Option<&'static Interpreter> {
     // SAFETY: the token says that the thread is attached.
     let raw = unsafe { ffi::PyInterpreterState_Get() };
-    ALL.read().iter().copied().find(|interpreter| interpreter.raw == raw)
+    ALL.read()
+        .iter()
+        .copied()
+        .find(|interpreter| interpreter.raw == raw)
 }
 
 /// The interpreter of an application group, created now if there is none. The thread holds no GIL.
@@ -181,14 +184,14 @@ fn create(main: &'static Interpreter, name: &str) -> Result<&'static Interpreter
     // SAFETY: attached to the new interpreter since its creation.
     unsafe { ffi::PyEval_SaveThread() };
     let interpreter = made?;
-    thread::adopt_initial(interpreter, initial);
+    thread::adopt(interpreter, initial);
     let note = if has_own_gil { " with its own GIL" } else { "" };
     process::log(INFO, &format!("Create interpreter '{name}'{note}."));
     if prepare(interpreter).is_err() {
-        thread::forget(interpreter);
         super::shutdown::end(interpreter, main_state);
         return Err(Unavailable);
     }
+    thread::anchor(interpreter);
     Ok(interpreter)
 }
 
@@ -206,7 +209,10 @@ fn new_interpreter(has_own_gil: bool) -> Option<*mut ffi::PyThreadState> {
     // SAFETY: a status can be asked any time.
     if unsafe { ffi::PyStatus_Exception(status) } != 0 || state.is_null() {
         let why = super::config::message(status);
-        process::log(CRITICAL, &format!("WSGI0035: Python cannot create an interpreter: {why}"));
+        process::log(
+            CRITICAL,
+            &format!("WSGI0035: Python cannot create an interpreter: {why}"),
+        );
         return None;
     }
     Some(state)
@@ -238,7 +244,14 @@ fn make(
         Ok(door) => {
             let door = door.into_any().unbind();
             let state = OnceLock::new();
-            let interpreter = Interpreter { name, raw, initial, has_own_gil, door, state };
+            let interpreter = Interpreter {
+                name,
+                raw,
+                initial,
+                has_own_gil,
+                door,
+                state,
+            };
             Ok(Box::leak(Box::new(interpreter)))
         }
         Err(error) => {
@@ -274,7 +287,10 @@ fn prepare(interpreter: &'static Interpreter) -> Result<(), Unavailable> {
 /// Logs that this thread cannot have a thread state.
 pub(crate) fn no_thread_state(name: &str) -> Unavailable {
     let which = process::describe_interpreter(name);
-    process::log(ERROR, &format!("WSGI0191: No thread state for this thread in {which}."));
+    process::log(
+        ERROR,
+        &format!("WSGI0191: No thread state for this thread in {which}."),
+    );
     Unavailable
 }
 
@@ -323,7 +339,12 @@ impl Interpreter {
         body: impl for<'py> FnOnce(Python<'py>, &'static State) -> R,
     ) -> Result<R, NoThreadState> {
         self.attached(arrival, |py| {
-            body(py, self.state.get().expect("interpreters are only handed out after their set-up"))
+            body(
+                py,
+                self.state
+                    .get()
+                    .expect("interpreters are only handed out after their set-up"),
+            )
         })
     }
 

@@ -13,7 +13,7 @@ impl Lent {
     /// Runs `body` with the transport; None if the request has ended. Blocks while another thread uses it: not to be
     /// called with the GIL held.
     pub(crate) fn with<R>(&self, body: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
-        self.0.lock().as_mut().map(|transport| body(transport))
+        self.0.lock().as_mut().map(body)
     }
 }
 
@@ -22,7 +22,8 @@ struct TakenBack<'l>(&'l Lent);
 
 impl Drop for TakenBack<'_> {
     fn drop(&mut self) {
-        drop(self.0.0.lock().take());
+        // Only taken away: a Transport is a pair of references.
+        let _ = self.0.0.lock().take();
     }
 }
 

@@ -27,10 +27,9 @@ pub(crate) fn path<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, Py
 
 /// The bytes of a text of which each character is one (latin-1), appended to `target`.
 pub(crate) fn append_latin1(text: &Bound<'_, PyString>, target: &mut Vec<u8>) -> PyResult<()> {
-    // SAFETY: a live text.
-    let is_ascii = unsafe { ffi::PyUnicode_IS_COMPACT_ASCII(text.as_ptr()) } != 0;
-    if is_ascii {
-        target.extend_from_slice(text.to_str()?.as_bytes());
+    // Text of ASCII characters, as nearly all is, has its UTF-8 form at hand.
+    if let Some(plain) = text.to_str().ok().filter(|plain| plain.is_ascii()) {
+        target.extend_from_slice(plain.as_bytes());
         return Ok(());
     }
     // SAFETY: a live text.
@@ -81,7 +80,10 @@ pub(crate) fn raise_in_thread(
     exception: Option<&Bound<'_, PyType>>,
 ) -> bool {
     let exception = exception.map_or(std::ptr::null_mut(), |exception| exception.as_ptr());
-    #[expect(clippy::cast_possible_wrap, reason = "CPython's own numbers, which it casts itself")]
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "CPython's own numbers, which it casts itself"
+    )]
     let ident = ident as c_long;
     // SAFETY: attached; a live class or null.
     unsafe { ffi::PyThreadState_SetAsyncExc(ident, exception) == 1 }

@@ -13,15 +13,33 @@ pub(crate) fn stop() {
         return;
     }
     let Some(main) = interpreter::main() else {
-        process::log(WARNING, "WSGI0111: There is no main interpreter to clean up.");
+        process::log(
+            WARNING,
+            "WSGI0111: There is no main interpreter to clean up.",
+        );
         return;
     };
+    // One that must not be ended, nor may Python be finalised then.
     let mut is_one_left = false;
-    for sub in interpreter::all().into_iter().filter(|interpreter| !interpreter.is_main()) {
+    for sub in interpreter::all()
+        .into_iter()
+        .filter(|interpreter| !interpreter.is_main())
+    {
         process::log(INFO, &format!("Destroy interpreter '{}'.", sub.name()));
-        thread::leave_one(sub);
-        // SAFETY: the state that it was created with is attached nowhere: its thread has left or is this one.
-        unsafe { ffi::PyEval_RestoreThread(sub.initial()) };
+        let Ok(state) = thread::state_in(sub) else {
+            let text = format!(
+                "WSGI0192: No thread state to end interpreter '{}'.",
+                sub.name()
+            );
+            process::log(WARNING, &text);
+            is_one_left = true;
+            continue;
+        };
+        // SAFETY: this thread's state there, attached nowhere.
+        unsafe { ffi::PyEval_RestoreThread(state) };
+        if !crate::wsgi::is_busy(sub) {
+            thread::end_others(sub, state);
+        }
         sub.through_door(finish::join_threads);
         if thread::count_in(sub) > 1 {
             // CPython ends the process if an interpreter is ended under a running (daemon) thread.
@@ -35,7 +53,7 @@ pub(crate) fn stop() {
             process::log(WARNING, &text);
             is_one_left = true;
         } else {
-            end_current(sub, main.initial());
+            end_current(sub, state, main.initial());
         }
     }
     process::log(INFO, "Terminate Python.");
@@ -51,7 +69,10 @@ pub(crate) fn stop() {
     }
     // SAFETY: attached to the main interpreter by its initial thread state, and no other thread uses Python.
     if unsafe { ffi::Py_FinalizeEx() } != 0 {
-        process::log(WARNING, "WSGI5074: Python reported errors while it was finalised.");
+        process::log(
+            WARNING,
+            "WSGI5074: Python reported errors while it was finalised.",
+        );
     }
 }
 
@@ -59,14 +80,18 @@ pub(crate) fn stop() {
 pub(super) fn end(sub: &'static Interpreter, main_state: *mut ffi::PyThreadState) {
     // SAFETY: the state is this thread's and attached nowhere.
     unsafe { ffi::PyEval_RestoreThread(sub.initial()) };
-    end_current(sub, main_state);
+    end_current(sub, sub.initial(), main_state);
 }
 
-/// Ends the interpreter that this thread is attached to by its initial, and only, thread state; the thread holds no GIL
-/// then.
-fn end_current(sub: &'static Interpreter, main_state: *mut ffi::PyThreadState) {
+/// Ends the interpreter that this thread is attached to by its only thread state; the thread holds no GIL then.
+fn end_current(
+    sub: &'static Interpreter,
+    state: *mut ffi::PyThreadState,
+    main_state: *mut ffi::PyThreadState,
+) {
     // SAFETY: current, and the only state of the interpreter.
-    unsafe { ffi::Py_EndInterpreter(sub.initial()) };
+    unsafe { ffi::Py_EndInterpreter(state) };
+    thread::forget(sub);
     interpreter::remove(sub);
     #[cfg(not(Py_3_12))]
     {

@@ -5,8 +5,10 @@
 //! (API-042); a sub-interpreter's would otherwise take its place.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ptr;
 
+use parking_lot::Mutex;
 use pyo3::ffi;
 
 use super::interpreter::{Interpreter, main};
@@ -19,9 +21,19 @@ pub(crate) struct NoThreadState;
 struct Other {
     interpreter: &'static Interpreter,
     state: *mut ffi::PyThreadState,
-    /// The one that the interpreter was created with: belongs to the interpreter, which is ended with it.
-    initial: bool,
 }
+
+/// A thread state that a thread of the host has in a sub-interpreter.
+struct Made {
+    interpreter: &'static Interpreter,
+    state: *mut ffi::PyThreadState,
+}
+
+// SAFETY: the pointer is only used at the end, when no thread uses its own any more.
+unsafe impl Send for Made {}
+
+/// Those of all threads: some threads end without leaving.
+static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
 
 struct ThreadStates {
     main: *mut ffi::PyThreadState,
@@ -29,8 +41,10 @@ struct ThreadStates {
 }
 
 thread_local! {
-    static STATES: RefCell<ThreadStates> =
-        const { RefCell::new(ThreadStates { main: ptr::null_mut(), others: Vec::new() }) };
+    // Never dropped, so that `leave` finds it also when it is called by a destructor of thread data.
+    static STATES: RefCell<ManuallyDrop<ThreadStates>> = const {
+        RefCell::new(ManuallyDrop::new(ThreadStates { main: ptr::null_mut(), others: Vec::new() }))
+    };
 }
 
 /// Notes the thread state that Python started with, on the thread that started it.
@@ -38,17 +52,41 @@ pub(super) fn adopt_main(state: *mut ffi::PyThreadState) {
     STATES.with_borrow_mut(|states| states.main = state);
 }
 
-/// Notes the thread state that a sub-interpreter was created with, on the thread that created it.
-pub(super) fn adopt_initial(interpreter: &'static Interpreter, state: *mut ffi::PyThreadState) {
+/// Notes a thread state of this thread in a sub-interpreter.
+pub(super) fn adopt(interpreter: &'static Interpreter, state: *mut ffi::PyThreadState) {
+    MADE.lock().push(Made { interpreter, state });
     STATES.with_borrow_mut(|states| {
-        states.others.push(Other { interpreter, state, initial: true });
+        states.others.push(Other { interpreter, state });
     });
+}
+
+/// Makes a thread state in `interpreter` that no thread uses, so that the interpreter always has one: CPython keeps the
+/// first state of an interpreter in a place of its own, and hands that out again while it is still being cleared.
+pub(super) fn anchor(interpreter: &'static Interpreter) {
+    // On a thread of its own: a state carries the number of the thread that makes it, by which interrupts find theirs.
+    let making = std::thread::Builder::new()
+        .name("wsgi-anchor".to_owned())
+        .spawn(|| {
+            // SAFETY: interpreters live as long as the process; the GIL is not needed for this call.
+            let state = unsafe { ffi::PyThreadState_New(interpreter.raw()) };
+            if !state.is_null() {
+                MADE.lock().push(Made { interpreter, state });
+            }
+        });
+    // Without it the interpreter works as long as its first thread lives.
+    if let Ok(thread) = making {
+        let _ = thread.join();
+    }
 }
 
 /// Forgets the states of an interpreter that was ended.
 pub(super) fn forget(interpreter: &Interpreter) {
+    MADE.lock()
+        .retain(|made| !ptr::eq(made.interpreter, interpreter));
     STATES.with_borrow_mut(|states| {
-        states.others.retain(|other| !ptr::eq(other.interpreter, interpreter));
+        states
+            .others
+            .retain(|other| !ptr::eq(other.interpreter, interpreter));
     });
 }
 
@@ -58,11 +96,6 @@ pub(super) fn used(name: &[u8]) -> Option<&'static Interpreter> {
         let mut interpreters = states.others.iter().map(|other| other.interpreter);
         interpreters.find(|interpreter| interpreter.name().as_bytes() == name)
     })
-}
-
-/// The interpreters that this thread has used, the main one apart.
-pub(super) fn all_used() -> Vec<&'static Interpreter> {
-    STATES.with_borrow(|states| states.others.iter().map(|other| other.interpreter).collect())
 }
 
 /// This thread's state in `interpreter`, made now if there is none. The thread holds no GIL.
@@ -75,7 +108,9 @@ pub(super) fn state_in(
     }
     let found = STATES.with_borrow(|states| {
         let mut others = states.others.iter();
-        others.find(|other| ptr::eq(other.interpreter, interpreter)).map(|other| other.state)
+        others
+            .find(|other| ptr::eq(other.interpreter, interpreter))
+            .map(|other| other.state)
     });
     if let Some(state) = found {
         return Ok(state);
@@ -85,9 +120,7 @@ pub(super) fn state_in(
     if state.is_null() {
         return Err(NoThreadState);
     }
-    STATES.with_borrow_mut(|states| {
-        states.others.push(Other { interpreter, state, initial: false });
-    });
+    adopt(interpreter, state);
     Ok(state)
 }
 
@@ -109,14 +142,13 @@ fn main_state() -> *mut ffi::PyThreadState {
 /// Ends the states of this thread. It holds no GIL, runs no Python code and will not again. The thread that started
 /// Python keeps its own.
 pub(super) fn leave() {
+    // Also those that interpreters were created with: their `threading` waits for its main thread, which this one is.
     let others = STATES.with_borrow_mut(|states| std::mem::take(&mut states.others));
-    let (kept, ended): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| other.initial);
-    for other in ended {
+    for other in others {
         end(other.state);
     }
-    // `threading` of that interpreter watches this state as its main thread's: it goes with the interpreter.
-    drop(kept);
-    let state = STATES.with_borrow_mut(|states| std::mem::replace(&mut states.main, ptr::null_mut()));
+    let state =
+        STATES.with_borrow_mut(|states| std::mem::replace(&mut states.main, ptr::null_mut()));
     if state.is_null() {
         return;
     }
@@ -130,27 +162,33 @@ pub(super) fn leave() {
     unsafe { ffi::PyGILState_Release(ffi::PyGILState_STATE::PyGILState_UNLOCKED) };
 }
 
-/// Ends what this thread has in `interpreter` but for the state that the interpreter was created with.
-pub(super) fn leave_one(interpreter: &Interpreter) {
-    let state = STATES.with_borrow_mut(|states| {
-        let position = states
-            .others
-            .iter()
-            .position(|other| ptr::eq(other.interpreter, interpreter) && !other.initial)?;
-        Some(states.others.swap_remove(position).state)
-    });
-    if let Some(state) = state {
-        end(state);
-    }
-}
-
 fn end(state: *mut ffi::PyThreadState) {
-    // SAFETY: it is this thread's state, made by `state_in`, which is attached nowhere.
+    MADE.lock().retain(|made| !ptr::eq(made.state, state));
+    // SAFETY: it is this thread's state, which is attached nowhere.
     unsafe { ffi::PyEval_RestoreThread(state) };
     // SAFETY: it is current.
     unsafe { ffi::PyThreadState_Clear(state) };
     // SAFETY: it is current and cleared; this releases the GIL.
     unsafe { ffi::PyThreadState_DeleteCurrent() };
+}
+
+/// Ends the states that other threads of the host have left in `interpreter` (API-062). This thread is attached to it by
+/// `own`; no other thread will use its state any more.
+pub(super) fn end_others(interpreter: &Interpreter, own: *mut ffi::PyThreadState) {
+    let mut others = Vec::new();
+    MADE.lock().retain(|made| {
+        let is_other = ptr::eq(made.interpreter, interpreter) && !ptr::eq(made.state, own);
+        if is_other {
+            others.push(made.state);
+        }
+        !is_other
+    });
+    for state in others {
+        // SAFETY: a live state that its thread does not use any more; this thread is attached to its interpreter.
+        unsafe { ffi::PyThreadState_Clear(state) };
+        // SAFETY: cleared, and not current.
+        unsafe { ffi::PyThreadState_Delete(state) };
+    }
 }
 
 /// Number of thread states that `interpreter` has. The caller is attached to it, so that none can go meanwhile in builds
@@ -168,6 +206,7 @@ pub(super) fn count_in(interpreter: &Interpreter) -> usize {
 }
 
 /// CPython's number of this thread.
+#[allow(clippy::useless_conversion)] // unsigned long is shorter elsewhere
 pub(crate) fn ident() -> u64 {
     // SAFETY: can be called any time.
     u64::from(unsafe { ffi::PyThread_get_thread_ident() })

@@ -76,7 +76,11 @@ fn raised_again(tuple: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
         tuple.extract().map_err(|_| {
             PyRuntimeError::new_err("exc_info must be a tuple of type, value and traceback")
         })?;
-    let value = if value.is_none() { tuple.get_item(0)?.call0()? } else { value };
+    let value = if value.is_none() {
+        tuple.get_item(0)?.call0()?
+    } else {
+        value
+    };
     if !traceback.is_none() {
         value.setattr("__traceback__", traceback)?;
     }
@@ -85,7 +89,9 @@ fn raised_again(tuple: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
 
 fn wrong_type(what: &str, wanted: &str, found: &Bound<'_, PyAny>) -> PyErr {
     let found = found.get_type();
-    let name = found.name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let name = found
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!("{what} must be {wanted}, not {name}"))
 }
 
@@ -100,7 +106,10 @@ fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<H
             return Err(wrong_type("response header", "tuple", &item));
         };
         if item.len() != 2 {
-            let text = format!("response header must be a tuple of 2 items, not {}", item.len());
+            let text = format!(
+                "response header must be a tuple of 2 items, not {}",
+                item.len()
+            );
             return Err(PyValueError::new_err(text));
         }
         let start = head.text().len();
@@ -133,7 +142,11 @@ fn write<'py>(
     };
     let bytes = data.as_bytes();
     let sent = exchange.detached(this.py, || {
-        if bytes.is_empty() { exchange.commit() } else { exchange.send_block(bytes) }
+        if bytes.is_empty() {
+            exchange.commit()
+        } else {
+            exchange.send_block(bytes)
+        }
     });
     sent.map_err(raised)?;
     Ok(this.none())
@@ -142,9 +155,9 @@ fn write<'py>(
 /// An output failure as Python code sees it.
 pub(crate) fn raised(error: OutputError) -> PyErr {
     match error {
-        OutputError::NotStarted => {
-            PyRuntimeError::new_err("response has not been started: start_response() was not called")
-        }
+        OutputError::NotStarted => PyRuntimeError::new_err(
+            "response has not been started: start_response() was not called",
+        ),
         OutputError::Length(error) => PyValueError::new_err(error.to_string()),
         OutputError::Gone => PyOSError::new_err("client connection closed"),
         OutputError::Failed(why) => {
@@ -158,7 +171,15 @@ impl Class for Adapter {
     const NAME: &'static CStr = c"mod_wsgi.Adapter";
     const DOC: &'static CStr = c"The answer to a request.";
     const METHODS: &'static [Method<Adapter>] = &[
-        Method { name: c"start_response", arity: (2, 3), body: start_response },
-        Method { name: c"write", arity: (1, 1), body: write },
+        Method {
+            name: c"start_response",
+            arity: (2, 3),
+            body: start_response,
+        },
+        Method {
+            name: c"write",
+            arity: (1, 1),
+            body: write,
+        },
     ];
 }

@@ -2,6 +2,7 @@
 //! interrupts and stack dumps.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,8 +23,11 @@ struct Current {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
-    static WORKER: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
+    // Never dropped, so that they are there also while other data of an ending thread is destroyed.
+    static CURRENT: RefCell<ManuallyDrop<Option<Current>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
+    static WORKER: RefCell<ManuallyDrop<Option<Arc<Worker>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Threads that have run requests.
@@ -50,17 +54,29 @@ pub(crate) struct Running {
 
 /// The exchange of this thread's request.
 pub(crate) fn exchange() -> Option<Arc<Exchange>> {
-    CURRENT.with_borrow(|current| current.as_ref().map(|current| Arc::clone(&current.exchange)))
+    CURRENT.with_borrow(|current| {
+        current
+            .as_ref()
+            .map(|current| Arc::clone(&current.exchange))
+    })
 }
 
 /// `mod_wsgi.request_data()` (API-133).
 pub(crate) fn data(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
-    CURRENT.with_borrow(|current| current.as_ref().map(|current| current.data.bind(py).clone()))
+    CURRENT.with_borrow(|current| {
+        current
+            .as_ref()
+            .map(|current| current.data.bind(py).clone())
+    })
 }
 
 /// Apache's id of this thread's request.
 pub(crate) fn request_id() -> Option<String> {
-    CURRENT.with_borrow(|current| current.as_ref().and_then(|current| current.request_id.clone()))
+    CURRENT.with_borrow(|current| {
+        current
+            .as_ref()
+            .and_then(|current| current.request_id.clone())
+    })
 }
 
 /// The request of this thread, while it is kept; behind the door.
@@ -86,13 +102,25 @@ impl<'py> InRequest<'py> {
         if let Some(id) = &request_id {
             state.active_requests.bind(py).set_item(id, &data)?;
         }
-        let new = Current { exchange: Arc::clone(exchange), data: data.unbind(), request_id };
+        let new = Current {
+            exchange: Arc::clone(exchange),
+            data: data.unbind(),
+            request_id,
+        };
         let outer = CURRENT.with_borrow_mut(|current| current.replace(new));
         let worker = worker(thread_id);
-        let running =
-            Running { interpreter: state.interpreter, script: exchange.script().to_owned() };
+        let running = Running {
+            interpreter: state.interpreter,
+            script: exchange.script().to_owned(),
+        };
         let outer_running = worker.running.lock().replace(running);
-        Ok(InRequest { state, py, outer, outer_running, worker })
+        Ok(InRequest {
+            state,
+            py,
+            outer,
+            outer_running,
+            worker,
+        })
     }
 }
 
@@ -104,7 +132,7 @@ impl Drop for InRequest<'_> {
             objects::raise_in_thread(self.py, self.worker.ident, None);
         }
         let outer = self.outer.take();
-        let ended = CURRENT.with_borrow_mut(|current| std::mem::replace(current, outer));
+        let ended = CURRENT.with_borrow_mut(|current| std::mem::replace(&mut **current, outer));
         if let Some(ended) = ended {
             if let Some(id) = &ended.request_id {
                 // Python code may have removed it.
@@ -133,7 +161,7 @@ fn worker(thread_id: u32) -> Arc<Worker> {
 
 /// Forgets this thread.
 pub(crate) fn leave() {
-    if let Some(worker) = WORKER.with_borrow_mut(Option::take) {
+    if let Some(worker) = WORKER.with_borrow_mut(|worker| worker.take()) {
         WORKERS.lock().retain(|other| !Arc::ptr_eq(other, &worker));
     }
 }
@@ -163,7 +191,9 @@ impl Worker {
     pub(crate) fn interrupt(&self, py: Python<'_>, state: &State) -> bool {
         // The worker takes this lock with the GIL held, as this thread does: it cannot end the request meanwhile.
         let running = self.running.lock();
-        let is_here = running.as_ref().is_some_and(|running| ptr::eq(running.interpreter, state.interpreter));
+        let is_here = running
+            .as_ref()
+            .is_some_and(|running| ptr::eq(running.interpreter, state.interpreter));
         if !is_here {
             return false;
         }

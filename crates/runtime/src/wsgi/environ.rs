@@ -79,7 +79,11 @@ impl Environs {
             input: name("wsgi.input"),
             errors: name("wsgi.errors"),
         };
-        Ok(Environs { template: template.unbind(), names: Mutex::default(), fixed })
+        Ok(Environs {
+            template: template.unbind(),
+            names: Mutex::default(),
+            fixed,
+        })
     }
 
     /// The environ of a request.
@@ -100,7 +104,11 @@ impl Environs {
             }
         }
         let fixed = &self.fixed;
-        let scheme = if request.is_https() { &fixed.https } else { &fixed.http };
+        let scheme = if request.is_https() {
+            &fixed.https
+        } else {
+            &fixed.http
+        };
         environ.set_item(&fixed.url_scheme, scheme)?;
         environ.set_item(&fixed.thread_id, request.thread_id())?;
         for (name, time) in [
@@ -153,7 +161,15 @@ fn set(
             Ok(plain) => PyString::intern(py, plain).unbind(),
             Err(_) => text.unbind(),
         };
-        names.insert(name.into(), Name { text, is_path, changes, kept: None });
+        names.insert(
+            name.into(),
+            Name {
+                text,
+                is_path,
+                changes,
+                kept: None,
+            },
+        );
     }
     Ok(())
 }
@@ -161,8 +177,12 @@ fn set(
 fn is_secret(name: &[u8]) -> bool {
     matches!(
         name,
-        b"HTTP_AUTHORIZATION" | b"HTTP_PROXY_AUTHORIZATION" | b"HTTP_COOKIE" | b"QUERY_STRING"
-            | b"REQUEST_URI" | b"REMOTE_USER"
+        b"HTTP_AUTHORIZATION"
+            | b"HTTP_PROXY_AUTHORIZATION"
+            | b"HTTP_COOKIE"
+            | b"QUERY_STRING"
+            | b"REQUEST_URI"
+            | b"REMOTE_USER"
     )
 }
 

@@ -19,14 +19,20 @@ pub(crate) fn publish(
 ) {
     let lists = [Some(&state.event_callbacks), dedicated];
     // A snapshot: subscribers may subscribe.
-    let callbacks: Vec<Bound<'_, PyAny>> =
-        lists.into_iter().flatten().flat_map(|list| list.bind(py).iter()).collect();
+    let callbacks: Vec<Bound<'_, PyAny>> = lists
+        .into_iter()
+        .flatten()
+        .flat_map(|list| list.bind(py).iter())
+        .collect();
     for callback in callbacks {
         match deliver(name, payload, &callback) {
             Ok(()) => {}
             Err(error) => {
-                let code =
-                    if report::is_system_exit(py, &error) { "WSGI0190" } else { "WSGI0112" };
+                let code = if report::is_system_exit(py, &error) {
+                    "WSGI0190"
+                } else {
+                    "WSGI0112"
+                };
                 let header = format!(
                     "{code}: Exception in a subscriber of event '{name}' ({}).",
                     describe_interpreter(state.interpreter.name())
@@ -97,26 +103,45 @@ pub(crate) fn request_exception(py: Python<'_>, state: &State, error: &PyErr) {
     if !state.has_subscribers(py) {
         return;
     }
-    publish_built(py, state, "request_exception", "WSGI0112", None, |payload| {
-        add_request(py, payload)?;
-        let info = (error.get_type(py), error.value(py), error.traceback(py));
-        payload.set_item("exception_info", info)
-    });
+    publish_built(
+        py,
+        state,
+        "request_exception",
+        "WSGI0112",
+        None,
+        |payload| {
+            add_request(py, payload)?;
+            let info = (error.get_type(py), error.value(py), error.traceback(py));
+            payload.set_item("exception_info", info)
+        },
+    );
 }
 
 /// `process_stopping` (API-331).
 pub(crate) fn process_stopping(py: Python<'_>, state: &State, reason: &str) {
     let dedicated = Some(&state.shutdown_callbacks);
-    publish_built(py, state, "process_stopping", "WSGI0104", dedicated, |payload| {
-        payload.set_item("shutdown_reason", reason)
-    });
+    publish_built(
+        py,
+        state,
+        "process_stopping",
+        "WSGI0104",
+        dedicated,
+        |payload| payload.set_item("shutdown_reason", reason),
+    );
 }
 
 /// `process_signal` (API-330).
 pub(crate) fn process_signal(py: Python<'_>, state: &State, name: &str, number: i32) {
     let dedicated = Some(&state.signal_callbacks);
-    publish_built(py, state, "process_signal", "WSGI0209", dedicated, |payload| {
-        payload.set_item("signame", name)?;
-        payload.set_item("signum", number)
-    });
+    publish_built(
+        py,
+        state,
+        "process_signal",
+        "WSGI0209",
+        dedicated,
+        |payload| {
+            payload.set_item("signame", name)?;
+            payload.set_item("signum", number)
+        },
+    );
 }

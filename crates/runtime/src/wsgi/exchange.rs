@@ -15,7 +15,9 @@ use wsgi_core::answer::head::{LengthError, parse_content_length};
 use wsgi_core::answer::length::LengthGuard;
 use wsgi_runtime_api::engine::{Block, Transport};
 use wsgi_runtime_api::host::{ReadError, SendError};
-use wsgi_runtime_api::{LOG_CODE_FIRST, LOG_CONTINUATION, Outcome, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER};
+use wsgi_runtime_api::{
+    LOG_CODE_FIRST, LOG_CONTINUATION, Outcome, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER,
+};
 
 use super::lines::{Lines, Stream};
 use super::process::{self, ERROR, TRACE};
@@ -108,7 +110,12 @@ impl Head {
     /// Without headers.
     pub(crate) fn new(status: Vec<u8>, code: u16) -> Head {
         let room = Vec::with_capacity(256);
-        Head { status, code, text: room, names: Vec::with_capacity(8) }
+        Head {
+            status,
+            code,
+            text: room,
+            names: Vec::with_capacity(8),
+        }
     }
 
     /// The buffer that names and values are appended to, before [`Head::add`].
@@ -125,16 +132,22 @@ impl Head {
     pub(crate) fn headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         (0..self.names.len()).map(|index| {
             let (name, value) = self.names[index];
-            let end = self.names.get(index + 1).map_or(self.text.len(), |next| next.0);
+            let end = self
+                .names
+                .get(index + 1)
+                .map_or(self.text.len(), |next| next.0);
             (&self.text[name..value], &self.text[value..end])
         })
     }
 
     /// The last Content-Length, parsed.
     fn content_length(&self) -> Result<Option<u64>, LengthError> {
-        let mut values = self.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
+        let mut values = self
+            .headers()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
         let last = values.by_ref().last();
-        last.map(|(_, value)| parse_content_length(value)).transpose()
+        last.map(|(_, value)| parse_content_length(value))
+            .transpose()
     }
 }
 
@@ -167,7 +180,12 @@ pub(crate) enum Rest<'b> {
 
 impl Exchange {
     /// Of a request whose transport was lent.
-    pub(crate) fn new(lent: Lent, script: String, counts_activity: bool, is_head: bool) -> Exchange {
+    pub(crate) fn new(
+        lent: Lent,
+        script: String,
+        counts_activity: bool,
+        is_head: bool,
+    ) -> Exchange {
         Exchange {
             lent,
             ended: AtomicBool::new(false),
@@ -245,7 +263,10 @@ impl Exchange {
         loop {
             let pending = &input.buffer[input.start..];
             let new = &pending[looked_at..];
-            let found = new.iter().position(|byte| *byte == b'\n').map(|at| looked_at + at + 1);
+            let found = new
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map(|at| looked_at + at + 1);
             let length = found.unwrap_or(pending.len());
             if found.is_some() || length >= limit || input.is_at_end {
                 let length = length.min(limit);
@@ -300,7 +321,9 @@ impl Exchange {
             Err(ReadError::Aborted) => Err(InputError::Terminated),
             Err(ReadError::Failed) => {
                 let why = transport.last_error();
-                Err(InputError::Failed(why.unwrap_or_else(|| "unknown reason".to_owned())))
+                Err(InputError::Failed(
+                    why.unwrap_or_else(|| "unknown reason".to_owned()),
+                ))
             }
         });
         Counters::add(&self.counters.input_nanoseconds, started.elapsed());
@@ -309,7 +332,9 @@ impl Exchange {
                 if !is_asking {
                     input.is_at_end = count == 0;
                     self.counters.input_reads.fetch_add(1, Ordering::Relaxed);
-                    self.counters.input_length.fetch_add(count as u64, Ordering::Relaxed);
+                    self.counters
+                        .input_length
+                        .fetch_add(count as u64, Ordering::Relaxed);
                 }
                 Ok(count)
             }
@@ -369,7 +394,7 @@ impl Exchange {
 
     /// Commits the head (REQ-436).
     pub(crate) fn commit(&self) -> Result<(), OutputError> {
-        self.send(|answer, transport| commit(answer, transport))
+        self.send(commit)
     }
 
     /// Sends a block that is not empty, with the head before it.
@@ -383,9 +408,15 @@ impl Exchange {
                 return Ok(());
             }
             let is_last = guard.is_full();
-            let flags = if is_last { SEND_FLUSH | SEND_LAST } else { SEND_FLUSH };
+            let flags = if is_last {
+                SEND_FLUSH | SEND_LAST
+            } else {
+                SEND_FLUSH
+            };
             let blocks = [Block::from(&block[..allowed])];
-            transport.send_data(&blocks, flags).map_err(|error| failure(error, transport))?;
+            transport
+                .send_data(&blocks, flags)
+                .map_err(|error| failure(error, transport))?;
             answer.is_complete |= is_last;
             Ok(())
         })
@@ -399,7 +430,9 @@ impl Exchange {
         length: u64,
     ) -> Result<(), OutputError> {
         self.counters.output_writes.fetch_add(1, Ordering::Relaxed);
-        self.counters.output_length.fetch_add(length, Ordering::Relaxed);
+        self.counters
+            .output_length
+            .fetch_add(length, Ordering::Relaxed);
         self.send(|answer, transport| {
             commit(answer, transport)?;
             let guard = answer.guard.get_or_insert_with(|| LengthGuard::new(None));
@@ -421,7 +454,9 @@ impl Exchange {
 
     fn count_block(&self, length: usize) {
         self.counters.output_writes.fetch_add(1, Ordering::Relaxed);
-        self.counters.output_length.fetch_add(length as u64, Ordering::Relaxed);
+        self.counters
+            .output_length
+            .fetch_add(length as u64, Ordering::Relaxed);
     }
 
     fn send(
@@ -508,7 +543,11 @@ impl Exchange {
             Err(OutputError::Failed(why)) => {
                 let text = format!("Failed to write response data: {why}.");
                 self.log(ERROR, 0, text.as_bytes());
-                if is_committed { Outcome::CutShort } else { Outcome::Failed }
+                if is_committed {
+                    Outcome::CutShort
+                } else {
+                    Outcome::Failed
+                }
             }
             Err(_) if is_committed => Outcome::CutShort,
             Err(_) => Outcome::Failed,
@@ -529,7 +568,11 @@ impl Exchange {
     /// One record of the request's log; the thread holds no GIL.
     pub(crate) fn log(&self, level: c_int, flags: u32, text: &[u8]) {
         let text = process::record(text);
-        if self.lent.with(|transport| transport.log(level, flags, text)).is_none() {
+        if self
+            .lent
+            .with(|transport| transport.log(level, flags, text))
+            .is_none()
+        {
             process::log_bytes(level, text);
         }
     }
@@ -577,7 +620,8 @@ impl Exchange {
         self.has_lines.load(Ordering::Acquire)
     }
 
-    fn flush_lines(&self) {
+    /// Makes records of all lines that were begun; the thread holds no GIL.
+    pub(crate) fn flush_lines(&self) {
         if self.has_begun_line() {
             for stream in [Stream::Errors, Stream::Output, Stream::Error] {
                 self.flush_log(stream);
@@ -611,7 +655,11 @@ fn failure(error: SendError, transport: &mut Transport<'_>) -> OutputError {
 
 impl InputState {
     fn check(&self) -> Result<(), InputError> {
-        if self.has_failed { Err(InputError::AlreadyFailed) } else { Ok(()) }
+        if self.has_failed {
+            Err(InputError::AlreadyFailed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Moves what was read ahead to `room`.
@@ -628,7 +676,10 @@ impl InputState {
 
 impl Counters {
     fn add(counter: &AtomicU64, time: Duration) {
-        counter.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        counter.fetch_add(
+            u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     fn seconds(counter: &AtomicU64) -> f64 {

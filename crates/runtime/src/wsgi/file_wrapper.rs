@@ -32,7 +32,9 @@ pub(crate) struct Plain {
 
 impl FileWrapper {
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.file.get(py).ok_or_else(|| PyValueError::new_err("I/O operation on closed file"))
+        self.file
+            .get(py)
+            .ok_or_else(|| PyValueError::new_err("I/O operation on closed file"))
     }
 }
 
@@ -46,12 +48,17 @@ pub(crate) fn plain(py: Python<'_>, state: &State, result: &Bound<'_, PyAny>) ->
     let size = descriptor::regular_file_size(descriptor)?;
     let offset = file.call_method0(state.names.tell.bind(py)).ok()?;
     let offset: u64 = offset.extract().ok()?;
-    Some(Plain { descriptor, offset, length: size.saturating_sub(offset) })
+    Some(Plain {
+        descriptor,
+        offset,
+        length: size.saturating_sub(offset),
+    })
 }
 
 impl Class for FileWrapper {
     const NAME: &'static CStr = c"mod_wsgi.FileWrapper";
-    const DOC: &'static CStr = c"FileWrapper(filelike, blksize=8192)\n--\n\nA file as the body of a response.";
+    const DOC: &'static CStr =
+        c"FileWrapper(filelike, blksize=8192)\n--\n\nA file as the body of a response.";
     const IS_PUBLIC: bool = true;
     const ITERATES: bool = true;
     const METHODS: &'static [Method<FileWrapper>] = &[Method {
@@ -68,7 +75,10 @@ impl Class for FileWrapper {
         },
     }];
     const ATTRIBUTES: &'static [Attribute<FileWrapper>] = &[
-        Attribute { name: c"filelike", body: |this| this.value.open(this.py) },
+        Attribute {
+            name: c"filelike",
+            body: |this| this.value.open(this.py),
+        },
         Attribute {
             name: c"blksize",
             body: |this| Ok(this.value.size.into_pyobject(this.py)?.into_any()),
@@ -82,7 +92,10 @@ impl Class for FileWrapper {
     ) -> PyResult<FileWrapper> {
         let mut given = [None, None];
         if arguments.len() > given.len() {
-            let text = format!("FileWrapper() takes at most 2 arguments ({} given)", arguments.len());
+            let text = format!(
+                "FileWrapper() takes at most 2 arguments ({} given)",
+                arguments.len()
+            );
             return Err(PyTypeError::new_err(text));
         }
         for (place, argument) in given.iter_mut().zip(arguments.iter()) {
@@ -111,7 +124,10 @@ impl Class for FileWrapper {
         if size < 0 {
             return Err(PyValueError::new_err("blksize must not be negative"));
         }
-        Ok(FileWrapper { file: Reference::new(file), size })
+        Ok(FileWrapper {
+            file: Reference::new(file),
+            size,
+        })
     }
 
     fn next<'py>(this: &This<'_, 'py, FileWrapper>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -119,11 +135,15 @@ impl Class for FileWrapper {
         // A subclass may have a size of its own (API-141).
         let size = this.object.getattr("blksize")?;
         if !size.is_instance_of::<pyo3::types::PyInt>() {
-            return Err(PyTypeError::new_err("blksize of the file wrapper must be an int"));
+            return Err(PyTypeError::new_err(
+                "blksize of the file wrapper must be an int",
+            ));
         }
         let block = file.call_method1("read", (size,))?;
         let Ok(bytes) = block.cast::<PyBytes>() else {
-            return Err(PyTypeError::new_err("read() of the wrapped file must return bytes"));
+            return Err(PyTypeError::new_err(
+                "read() of the wrapped file must return bytes",
+            ));
         };
         Ok((!bytes.as_bytes().is_empty()).then_some(block.clone()))
     }

@@ -21,7 +21,12 @@ pub(crate) fn join_threads(py: Python<'_>) {
         Ok(())
     };
     if let Err(error) = join() {
-        report::exception(py, &error, ERROR, "WSGI0098: Threads of the application cannot be joined.");
+        report::exception(
+            py,
+            &error,
+            ERROR,
+            "WSGI0098: Threads of the application cannot be joined.",
+        );
     }
 }
 
@@ -29,8 +34,17 @@ pub(crate) fn join_threads(py: Python<'_>) {
 pub(crate) fn run_exit_functions(py: Python<'_>) {
     let run = || py.import("atexit")?.call_method0("_run_exitfuncs");
     if let Err(error) = run() {
-        let code = if report::is_system_exit(py, &error) { "WSGI0097" } else { "WSGI0098" };
-        report::exception(py, &error, ERROR, &format!("{code}: Exception in an exit function."));
+        let code = if report::is_system_exit(py, &error) {
+            "WSGI0097"
+        } else {
+            "WSGI0098"
+        };
+        report::exception(
+            py,
+            &error,
+            ERROR,
+            &format!("{code}: Exception in an exit function."),
+        );
     }
 }
 
@@ -39,6 +53,8 @@ pub(crate) fn run_exit_functions(py: Python<'_>) {
 pub(crate) fn before_finalising(py: Python<'_>) {
     if process::settings().restricts_stdout("") {
         // Without sys there is nothing to flush either.
-        let _ = py.import("sys").and_then(|sys| sys.setattr("stdout", py.None()));
+        let _ = py
+            .import("sys")
+            .and_then(|sys| sys.setattr("stdout", py.None()));
     }
 }

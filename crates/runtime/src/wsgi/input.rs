@@ -30,15 +30,23 @@ impl Input {
         Ok(&self.exchange)
     }
 
-    fn line<'py>(&self, py: Python<'py>, method: &str, limit: usize) -> PyResult<Bound<'py, PyBytes>> {
+    fn line<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let exchange = self.open(method)?;
         let line = exchange.detached(py, || exchange.read_line(limit));
-        line.map(|line| PyBytes::new(py, &line)).map_err(|error| raised(error, method))
+        line.map(|line| PyBytes::new(py, &line))
+            .map_err(|error| raised(error, method))
     }
 }
 
 fn expired(method: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("{method}() of wsgi.input was called after the request ended"))
+    PyRuntimeError::new_err(format!(
+        "{method}() of wsgi.input was called after the request ended"
+    ))
 }
 
 fn raised(error: InputError, method: &str) -> PyErr {
@@ -79,7 +87,9 @@ fn read<'py>(
         |room| exchange.read(room),
         |step| exchange.detached(this.py, step),
     )?;
-    bytes.map(Bound::into_any).map_err(|error| raised(error, "read"))
+    bytes
+        .map(Bound::into_any)
+        .map_err(|error| raised(error, "read"))
 }
 
 fn read_line<'py>(
@@ -91,7 +101,9 @@ fn read_line<'py>(
         Some(0) => Ok(PyBytes::new(this.py, b"").into_any()),
         limit => {
             let limit = limit.unwrap_or(usize::MAX);
-            this.value.line(this.py, "readline", limit).map(Bound::into_any)
+            this.value
+                .line(this.py, "readline", limit)
+                .map(Bound::into_any)
         }
     }
 }
@@ -123,9 +135,21 @@ impl Class for Input {
     const NAME: &'static CStr = c"mod_wsgi.Input";
     const DOC: &'static CStr = c"The body of a request.";
     const METHODS: &'static [Method<Input>] = &[
-        Method { name: c"read", arity: (0, 1), body: read },
-        Method { name: c"readline", arity: (0, 1), body: read_line },
-        Method { name: c"readlines", arity: (0, 1), body: read_lines },
+        Method {
+            name: c"read",
+            arity: (0, 1),
+            body: read,
+        },
+        Method {
+            name: c"readline",
+            arity: (0, 1),
+            body: read_line,
+        },
+        Method {
+            name: c"readlines",
+            arity: (0, 1),
+            body: read_lines,
+        },
         Method {
             name: c"close",
             arity: (0, 0),

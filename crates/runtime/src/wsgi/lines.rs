@@ -67,7 +67,10 @@ mod tests {
         let mut lines = Lines::default();
         assert_eq!(lines.add(Stream::Errors, b"a\rb"), Vec::<Vec<u8>>::new());
         assert_eq!(lines.add(Stream::Error, b"x\n"), [b"x".to_vec()]);
-        assert_eq!(lines.add(Stream::Errors, b"c\n\nd"), [b"a\rbc".to_vec(), Vec::new()]);
+        assert_eq!(
+            lines.add(Stream::Errors, b"c\n\nd"),
+            [b"a\rbc".to_vec(), Vec::new()]
+        );
         assert!(lines.has_any());
         assert_eq!(lines.flush(Stream::Errors), Some(b"d".to_vec()));
         assert_eq!(lines.flush(Stream::Errors), None);

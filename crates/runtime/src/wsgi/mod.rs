@@ -41,21 +41,40 @@ use crate::python::{Arrival, Interpreter};
 pub(crate) fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome {
     let script = String::from_utf8_lossy(request.script_filename()).into_owned();
     let wrap = |lent| {
-        Arc::new(Exchange::new(lent, script, request.counts_as_activity(), request.is_head()))
+        Arc::new(Exchange::new(
+            lent,
+            script,
+            request.counts_as_activity(),
+            request.is_head(),
+        ))
     };
-    lend(transport, wrap, |exchange| exchange.lent(), |exchange| handle_lent(request, exchange))
+    lend(
+        transport,
+        wrap,
+        |exchange| exchange.lent(),
+        |exchange| handle_lent(request, exchange),
+    )
 }
 
 fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
     let name = request.application_group();
     let unavailable = || {
         let which = process::describe_interpreter(&String::from_utf8_lossy(name));
-        exchange.log(ERROR, 0, format!("WSGI0087: The {which} is not available.").as_bytes());
+        exchange.log(
+            ERROR,
+            0,
+            format!("WSGI0087: The {which} is not available.").as_bytes(),
+        );
         Outcome::Unavailable
     };
-    let Ok(interpreter) = interpreter::get(name) else { return unavailable() };
-    let modified =
-        if request.reloads_scripts() { script::modified(request.script()) } else { None };
+    let Ok(interpreter) = interpreter::get(name) else {
+        return unavailable();
+    };
+    let modified = if request.reloads_scripts() {
+        script::modified(request.script())
+    } else {
+        None
+    };
     let arrived = Instant::now();
     let entered = interpreter.enter(Arrival::Request, |py, state| {
         exchange.counters.waited_for_gil(arrived.elapsed());
@@ -67,7 +86,10 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
         return unavailable();
     };
     match after {
-        After::Outcome(outcome) => outcome,
+        After::Outcome(outcome) => {
+            exchange.flush_lines();
+            outcome
+        }
         After::Conclude => exchange.conclude(&Rest::End),
         After::Send(Body::Copied(bytes)) => {
             let block = [Block::from(bytes.as_slice())];
@@ -110,18 +132,30 @@ pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
         process::log(CRITICAL, &text);
         false
     };
-    let Ok(interpreter) = interpreter::get(application_group) else { return unavailable() };
+    let Ok(interpreter) = interpreter::get(application_group) else {
+        return unavailable();
+    };
     let loaded = interpreter.enter(Arrival::Errand, |py, state| {
         let modified = script::modified(script);
         let scripts = &state.scripts;
-        scripts.find(py, state, script, modified, Changed::Reloaded, None, Context::Process).map_or_else(
-            |error| {
-                let script = String::from_utf8_lossy(script);
-                report::script_exception(py, &error, &script, interpreter.name());
-                false
-            },
-            |found| matches!(found, Found::Module(_)),
-        )
+        scripts
+            .find(
+                py,
+                state,
+                script,
+                modified,
+                Changed::Reloaded,
+                None,
+                Context::Process,
+            )
+            .map_or_else(
+                |error| {
+                    let script = String::from_utf8_lossy(script);
+                    report::script_exception(py, &error, &script, interpreter.name());
+                    false
+                },
+                |found| matches!(found, Found::Module(_)),
+            )
     });
     loaded.unwrap_or_else(|_| {
         no_thread_state(interpreter.name());
@@ -158,10 +192,15 @@ pub(crate) fn publish_signal(name: &str, number: i32) {
 
 /// Raises `mod_wsgi.RequestTimeout` in what a worker runs; whether it was raised (DMN-433).
 pub(crate) fn interrupt(thread_id: u32) -> bool {
-    let found = current::running().into_iter().find(|(worker, _)| worker.thread_id() == thread_id);
-    let Some((worker, running)) = found else { return false };
-    let raised =
-        running.interpreter.enter(Arrival::Errand, |py, state| worker.interrupt(py, state));
+    let found = current::running()
+        .into_iter()
+        .find(|(worker, _)| worker.thread_id() == thread_id);
+    let Some((worker, running)) = found else {
+        return false;
+    };
+    let raised = running
+        .interpreter
+        .enter(Arrival::Errand, |py, state| worker.interrupt(py, state));
     raised.unwrap_or_else(|_| {
         no_thread_state(running.interpreter.name());
         false
@@ -175,7 +214,9 @@ pub(crate) fn dump_stacks() {
         return;
     }
     let running = current::running();
-    let Some(main) = interpreter::main() else { return };
+    let Some(main) = interpreter::main() else {
+        return;
+    };
     let lines = main.enter(Arrival::Errand, |py, _| {
         let dump = || -> pyo3::PyResult<Vec<String>> {
             // One list for all interpreters of the process.
@@ -183,15 +224,19 @@ pub(crate) fn dump_stacks() {
             let format = py.import("traceback")?.getattr("extract_stack")?;
             let mut lines = Vec::new();
             for (worker, running) in &running {
-                let Ok(frame) = frames.get_item(worker.ident()) else { continue };
+                let Ok(frame) = frames.get_item(worker.ident()) else {
+                    continue;
+                };
                 lines.push(format!(
                     "Stack of thread {} (script '{}', {}):",
                     worker.thread_id(),
                     running.script,
                     process::describe_interpreter(running.interpreter.name())
                 ));
-                let entries: Vec<pyo3::Bound<'_, pyo3::PyAny>> =
-                    format.call1((frame,))?.try_iter()?.collect::<pyo3::PyResult<_>>()?;
+                let entries: Vec<pyo3::Bound<'_, pyo3::PyAny>> = format
+                    .call1((frame,))?
+                    .try_iter()?
+                    .collect::<pyo3::PyResult<_>>()?;
                 for entry in entries.iter().rev() {
                     let (file, line) = (entry.getattr("filename")?, entry.getattr("lineno")?);
                     let name = entry.getattr("name")?;
@@ -206,12 +251,22 @@ pub(crate) fn dump_stacks() {
         Ok(Ok(lines)) if lines.is_empty() => process::log(INFO, "No thread runs a request."),
         Ok(Ok(lines)) => lines.iter().for_each(|line| process::log(INFO, line)),
         Ok(Err(why)) => {
-            process::log(WARNING, &format!("WSGI0067: The frames of threads cannot be had: {why}"));
+            process::log(
+                WARNING,
+                &format!("WSGI0067: The frames of threads cannot be had: {why}"),
+            );
         }
         Err(_) => {
             no_thread_state("");
         }
     }
+}
+
+/// Whether a thread still runs a request in `interpreter`.
+pub(crate) fn is_busy(interpreter: &Interpreter) -> bool {
+    current::running()
+        .iter()
+        .any(|(_, running)| std::ptr::eq(running.interpreter, interpreter))
 }
 
 /// Forgets what this thread keeps for its next request, before its thread states end.

@@ -21,15 +21,22 @@ pub(crate) fn make<'py>(py: Python<'py>, interpreter: &str) -> PyResult<Bound<'p
             if let Ok(path) = package.getattr("__path__") {
                 static NOTED: std::sync::Once = std::sync::Once::new();
                 NOTED.call_once(|| {
-                    process::log(INFO, &format!("Modules of the package mod_wsgi come from {path}."));
+                    process::log(
+                        INFO,
+                        &format!("Modules of the package mod_wsgi come from {path}."),
+                    );
                 });
                 module.setattr("__path__", path)?;
             }
         }
         Err(error) if error.is_instance_of::<PyModuleNotFoundError>(py) => {}
-        Err(error) => report::setup_exception(py, &error, "importing package mod_wsgi", interpreter),
+        Err(error) => {
+            report::setup_exception(py, &error, "importing package mod_wsgi", interpreter)
+        }
     }
-    py.import("sys")?.getattr("modules")?.set_item("mod_wsgi", &module)?;
+    py.import("sys")?
+        .getattr("modules")?
+        .set_item("mod_wsgi", &module)?;
     Ok(module)
 }
 
@@ -96,7 +103,9 @@ pub(crate) fn add_apache(py: Python<'_>, interpreter: &str) -> PyResult<()> {
         Some(module) => module,
         None => {
             let module = PyModule::new(py, "apache")?;
-            py.import("sys")?.getattr("modules")?.set_item("apache", &module)?;
+            py.import("sys")?
+                .getattr("modules")?
+                .set_item("apache", &module)?;
             module
         }
     };
@@ -146,7 +155,11 @@ fn subscribe_signals(
     callback: &Bound<'_, PyAny>,
 ) -> PyResult<Py<PyAny>> {
     if process::settings().process_group.is_empty() {
-        report::line(module.py(), INFO, "Subscription to signals ignored outside of daemon mode.");
+        report::line(
+            module.py(),
+            INFO,
+            "Subscription to signals ignored outside of daemon mode.",
+        );
         report::log_stack(module.py());
         return Ok(callback.clone().unbind());
     }
@@ -191,22 +204,33 @@ fn log_handler(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     names.set_item("__builtins__", &builtins)?;
     names.set_item("__name__", "mod_wsgi")?;
     names.set_item("write", wrap_pyfunction!(emit, py)?)?;
-    let code = builtins.getattr("compile")?.call1((source, "<mod_wsgi>", "exec", 0, true))?;
+    let code = builtins
+        .getattr("compile")?
+        .call1((source, "<mod_wsgi>", "exec", 0, true))?;
     builtins.getattr("exec")?.call1((code, &names))?;
     let members = PyDict::new(py);
     members.set_item("__module__", "mod_wsgi")?;
-    members.set_item("__doc__", "Handler of package logging that writes to Apache's error log.")?;
+    members.set_item(
+        "__doc__",
+        "Handler of package logging that writes to Apache's error log.",
+    )?;
     members.set_item("emit", names.get_item("emit")?)?;
     let base = py.import("logging")?.getattr("Handler")?;
     let bases = PyTuple::new(py, [base])?;
-    py.get_type::<PyType>().call1(("LogHandler", bases, members))
+    py.get_type::<PyType>()
+        .call1(("LogHandler", bases, members))
 }
 
 /// Writes a log record; what cannot be formatted goes to `handleError` (API-151 to API-154).
 #[pyfunction]
 #[pyo3(signature = (handler, record, /))]
 fn emit(handler: &Bound<'_, PyAny>, record: &Bound<'_, PyAny>) -> PyResult<()> {
-    let level = httpd_level(record.getattr("levelno").and_then(|level| level.extract()).unwrap_or(0));
+    let level = httpd_level(
+        record
+            .getattr("levelno")
+            .and_then(|level| level.extract())
+            .unwrap_or(0),
+    );
     if !process::is_logged(level) {
         return Ok(());
     }
@@ -234,9 +258,13 @@ fn handle_error(
     let builtins = py.import("builtins")?;
     let names = PyDict::new(py);
     names.set_item("__builtins__", &builtins)?;
-    let code = builtins.getattr("compile")?.call1((source, "<mod_wsgi>", "exec", 0, true))?;
+    let code = builtins
+        .getattr("compile")?
+        .call1((source, "<mod_wsgi>", "exec", 0, true))?;
     builtins.getattr("exec")?.call1((code, &names))?;
-    let handle = names.get_item("handle")?.expect("defined by the source above");
+    let handle = names
+        .get_item("handle")?
+        .expect("defined by the source above");
     handle.call1((handler, record, error.into_value(py)))?;
     Ok(())
 }

@@ -34,7 +34,13 @@ static PROCESS: OnceLock<Process> = OnceLock::new();
 /// Notes what the process was started with; false if it was started before.
 pub(crate) fn begin(settings: PythonSettings, host: HostCalls) -> bool {
     let pid = std::process::id();
-    PROCESS.set(Process { settings: Settings(settings), host, pid }).is_ok()
+    PROCESS
+        .set(Process {
+            settings: Settings(settings),
+            host,
+            pid,
+        })
+        .is_ok()
 }
 
 fn process() -> &'static Process {
@@ -73,7 +79,10 @@ pub(crate) fn activity() {
 
 /// The part of a line that goes into a record: up to a NUL, and no more than a record holds (API-036).
 pub(crate) fn record(line: &[u8]) -> &[u8] {
-    let end = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
+    let end = line
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(line.len());
     &line[..end.min(LONGEST_RECORD)]
 }
 
@@ -89,7 +98,11 @@ pub(crate) fn describe_interpreter(name: &str) -> String {
 /// Where the process runs: `embedded` or `daemon group 'NAME'` (REQ-800).
 pub(crate) fn describe_location() -> String {
     let group = &settings().process_group;
-    if group.is_empty() { "embedded".to_owned() } else { format!("daemon group '{group}'") }
+    if group.is_empty() {
+        "embedded".to_owned()
+    } else {
+        format!("daemon group '{group}'")
+    }
 }
 
 /// The settings, with the rules for one interpreter resolved.
@@ -107,7 +120,9 @@ impl Settings {
     /// Rules that match an interpreter, in ascending precedence.
     pub(crate) fn rules(&self, name: &str) -> impl Iterator<Item = &InterpreterRule> {
         self.0.interpreters.iter().filter(move |rule| {
-            rule.application_group.as_deref().is_none_or(|group| group == name)
+            rule.application_group
+                .as_deref()
+                .is_none_or(|group| group == name)
         })
     }
 
@@ -120,31 +135,40 @@ impl Settings {
         self.0
             .interpreters
             .iter()
-            .filter(|rule| rule.application_group.as_deref().is_none_or(|group| group == name))
+            .filter(|rule| {
+                rule.application_group
+                    .as_deref()
+                    .is_none_or(|group| group == name)
+            })
             .filter_map(|rule| value(rule).map(|value| (rule, value)))
             .last()
     }
 
     /// Whether `sys.stdin` is barred (API-033).
     pub(crate) fn restricts_stdin(&self, name: &str) -> bool {
-        self.last(name, |rule| rule.restrict_stdin).is_some_and(|(_, value)| value)
+        self.last(name, |rule| rule.restrict_stdin)
+            .is_some_and(|(_, value)| value)
     }
 
     /// Whether `sys.stdout` is barred (API-033).
     pub(crate) fn restricts_stdout(&self, name: &str) -> bool {
-        self.last(name, |rule| rule.restrict_stdout).is_some_and(|(_, value)| value)
+        self.last(name, |rule| rule.restrict_stdout)
+            .is_some_and(|(_, value)| value)
     }
 
     /// Whether `signal.signal` is intercepted (API-039).
     pub(crate) fn restricts_signals(&self, name: &str) -> bool {
         !self.0.facts.service
-            && self.last(name, |rule| rule.restrict_signal).is_none_or(|(_, value)| value)
+            && self
+                .last(name, |rule| rule.restrict_signal)
+                .is_none_or(|(_, value)| value)
     }
 
     /// Whether a sub-interpreter is to have a GIL of its own (API-021).
     pub(crate) fn gives_own_gil(&self, name: &str) -> bool {
-        let is_wanted =
-            self.last(name, |rule| rule.per_interpreter_gil).is_some_and(|(_, value)| value);
+        let is_wanted = self
+            .last(name, |rule| rule.per_interpreter_gil)
+            .is_some_and(|(_, value)| value);
         if is_wanted && self.is_free_threaded() {
             log(
                 WARNING,
@@ -159,8 +183,13 @@ impl Settings {
 
     /// Whether Python runs without a GIL (API-016).
     pub(crate) fn is_free_threaded(&self) -> bool {
-        let rules = self.0.interpreters.iter().filter(|rule| rule.application_group.is_none());
-        cfg!(Py_GIL_DISABLED) && rules.filter_map(|rule| rule.free_threading).last() == Some(true)
+        let rules = self
+            .0
+            .interpreters
+            .iter()
+            .filter(|rule| rule.application_group.is_none());
+        cfg!(Py_GIL_DISABLED)
+            && rules.filter_map(|rule| rule.free_threading).next_back() == Some(true)
     }
 
     /// The switch interval to set in a new interpreter, seconds (API-024, DP-54): that of the daemon group wins for every
@@ -182,10 +211,15 @@ impl Settings {
             return None;
         }
         if name.is_empty() {
-            return self.0.switch_interval.or(configured.map(|(_, value)| value));
+            return self
+                .0
+                .switch_interval
+                .or(configured.map(|(_, value)| value));
         }
         if has_own_gil {
-            return configured.map(|(_, value)| value).or(self.0.switch_interval);
+            return configured
+                .map(|(_, value)| value)
+                .or(self.0.switch_interval);
         }
         if let Some((rule, _)) = configured {
             if rule.application_group.is_some() {

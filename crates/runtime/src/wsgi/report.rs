@@ -11,7 +11,11 @@ use super::process::{self, ERROR, INFO};
 
 /// Logs an exception that ended, or disturbed, the processing of a script: WSGI0174, or WSGI0175 for SystemExit.
 pub(crate) fn script_exception(py: Python<'_>, error: &PyErr, script: &str, interpreter: &str) {
-    let code = if is_system_exit(py, error) { "WSGI0175" } else { "WSGI0174" };
+    let code = if is_system_exit(py, error) {
+        "WSGI0175"
+    } else {
+        "WSGI0174"
+    };
     let header = format!(
         "{code}: Exception {} in script '{script}' ({}, {}).",
         kind(py, error),
@@ -29,7 +33,11 @@ pub(crate) fn exception(py: Python<'_>, error: &PyErr, level: c_int, header: &st
 
 /// Logs an exception of an interpreter's set-up: WSGI0188, or WSGI0189 for SystemExit.
 pub(crate) fn setup_exception(py: Python<'_>, error: &PyErr, what: &str, interpreter: &str) {
-    let code = if is_system_exit(py, error) { "WSGI0189" } else { "WSGI0188" };
+    let code = if is_system_exit(py, error) {
+        "WSGI0189"
+    } else {
+        "WSGI0188"
+    };
     let header = format!(
         "{code}: Exception {} while {what} ({}).",
         kind(py, error),
@@ -77,7 +85,8 @@ fn records(py: Python<'_>, level: c_int, header: &str, lines: &[String]) {
 
 fn kind(py: Python<'_>, error: &PyErr) -> String {
     let kind = error.get_type(py);
-    kind.qualname().map_or_else(|_| "of unknown type".to_owned(), |name| name.to_string())
+    kind.qualname()
+        .map_or_else(|_| "of unknown type".to_owned(), |name| name.to_string())
 }
 
 /// What `traceback.print_exception` prints, without blank lines.
@@ -89,7 +98,10 @@ fn traceback(py: Python<'_>, error: &PyErr) -> Vec<String> {
     };
     // A failure of the report must not replace what it reports (REQ-806).
     formatted().unwrap_or_else(|second| {
-        vec![format!("(no traceback: {})", kind(py, &second)), kind(py, error)]
+        vec![
+            format!("(no traceback: {})", kind(py, &second)),
+            kind(py, error),
+        ]
     })
 }
 
@@ -98,7 +110,11 @@ fn split(texts: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     for text in texts.try_iter()? {
         let text = text?;
         let text = text.cast::<pyo3::types::PyString>()?.to_string_lossy();
-        lines.extend(text.split('\n').filter(|line| !line.trim().is_empty()).map(str::to_owned));
+        lines.extend(
+            text.split('\n')
+                .filter(|line| !line.trim().is_empty())
+                .map(str::to_owned),
+        );
     }
     Ok(lines)
 }

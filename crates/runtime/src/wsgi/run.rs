@@ -4,6 +4,7 @@
 //! bytes is only gathered; it is sent after the GIL was given up.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -83,8 +84,12 @@ pub(super) fn run(
     exchange: &Arc<Exchange>,
     modified: Option<i64>,
 ) -> After {
-    let id = request.environ().find(|(name, _)| *name == b"mod_wsgi.request_id");
-    let id = id.and_then(|(_, value)| value).map(|id| String::from_utf8_lossy(id).into_owned());
+    let id = request
+        .environ()
+        .find(|(name, _)| *name == b"mod_wsgi.request_id");
+    let id = id
+        .and_then(|(_, value)| value)
+        .map(|id| String::from_utf8_lossy(id).into_owned());
     let begun = InRequest::begin(py, state, exchange, id, request.thread_id());
     let after = match &begun {
         Ok(_) => load_and_call(py, state, request, exchange, modified),
@@ -165,7 +170,10 @@ fn call<'py>(
         let environ = environs.build(py, request, start.epoch, &input, &errors)?;
         let adapter = Adapter::new(Arc::clone(exchange), state);
         let adapter = class::instance(state.types.adapter.bind(py), adapter)?;
-        Ok((environ, adapter.getattr(state.names.start_response.bind(py))?))
+        Ok((
+            environ,
+            adapter.getattr(state.names.start_response.bind(py))?,
+        ))
     };
     let (environ, start_response) = match prepared() {
         Ok(prepared) => prepared,
@@ -205,7 +213,8 @@ fn consume<'py>(
     is_watched: bool,
 ) -> After {
     // Without a `close` and without code of its own: whatever happens here, nobody sees when.
-    let is_plain = result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>();
+    let is_plain =
+        result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>();
     if is_plain && !is_watched && exchange.has_started() && !exchange.has_output() {
         if let Some(body) = gather(&result) {
             if let Err(error) = exchange.check_head() {
@@ -215,7 +224,9 @@ fn consume<'py>(
         }
     }
     let sent = send(py, state, exchange, &result);
-    let problem = sent.err().map(|failure| failed(py, state, exchange, failure));
+    let problem = sent
+        .err()
+        .map(|failure| failed(py, state, exchange, failure));
     if !is_plain {
         close(py, state, exchange, &result);
     }
@@ -228,15 +239,19 @@ fn gather(result: &Bound<'_, PyAny>) -> Option<Body> {
         Ok(list) => list.iter().collect(),
         Err(_) => result.cast::<PyTuple>().ok()?.iter().collect(),
     };
-    let items: Vec<&Bound<'_, PyBytes>> =
-        items.iter().map(|item| item.cast::<PyBytes>().ok()).collect::<Option<_>>()?;
+    let items: Vec<&Bound<'_, PyBytes>> = items
+        .iter()
+        .map(|item| item.cast::<PyBytes>().ok())
+        .collect::<Option<_>>()?;
     let total: usize = items.iter().map(|item| item.as_bytes().len()).sum();
     if total > MOST_COPIED {
         let filled = items.into_iter().filter(|item| !item.as_bytes().is_empty());
         return Some(Body::Kept(filled.map(|item| item.clone().into()).collect()));
     }
     let mut copy = Vec::with_capacity(total);
-    items.iter().for_each(|item| copy.extend_from_slice(item.as_bytes()));
+    items
+        .iter()
+        .for_each(|item| copy.extend_from_slice(item.as_bytes()));
     Some(Body::Copied(copy))
 }
 
@@ -326,7 +341,11 @@ fn failed(py: Python<'_>, state: &State, exchange: &Exchange, failure: Failure) 
         Failure::Raised(error) => error,
     };
     if is_timeout(py, state, &error) {
-        report::line(py, INFO, "The request was interrupted: it ran longer than its time allows.");
+        report::line(
+            py,
+            INFO,
+            "The request was interrupted: it ran longer than its time allows.",
+        );
         return After::Outcome(match exchange_failed(py, exchange) {
             Outcome::Failed => Outcome::TimedOut,
             outcome => outcome,
@@ -354,7 +373,9 @@ struct Spare {
 }
 
 thread_local! {
-    static SPARES: RefCell<Vec<Spare>> = const { RefCell::new(Vec::new()) };
+    // Never dropped: Python objects are freed behind a door, by `leave_thread`.
+    static SPARES: RefCell<ManuallyDrop<Vec<Spare>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// `wsgi.errors` for a request. Making a text wrapper is slow and most requests never use it, so one that was not touched,
@@ -400,7 +421,9 @@ fn disarm_errors(py: Python<'_>, state: &State) {
     });
     let Some(mut spare) = lent else { return };
     let log = spare.log.bind(py).clone();
-    let Some(value) = class::value::<Log>(&log, state.types.log.bind(py)) else { return };
+    let Some(value) = class::value::<Log>(&log, state.types.log.bind(py)) else {
+        return;
+    };
     // Ours and the wrapper's, and the one in `log`.
     let is_ours = objects::is_referred_to(&spare.wrapper, 1, py)
         && objects::is_referred_to(&spare.log, 3, py);
@@ -412,17 +435,25 @@ fn disarm_errors(py: Python<'_>, state: &State) {
 
 /// Frees what this thread keeps.
 pub(super) fn leave_thread() {
-    let spares = SPARES.take();
+    let spares = SPARES.with_borrow_mut(|spares| std::mem::take(&mut **spares));
     let mut by_state: Vec<(*const State, Vec<Spare>)> = Vec::new();
     for spare in spares {
-        match by_state.iter_mut().find(|(state, _)| ptr::eq(*state, spare.state)) {
+        match by_state
+            .iter_mut()
+            .find(|(state, _)| ptr::eq(*state, spare.state))
+        {
             Some((_, group)) => group.push(spare),
             None => by_state.push((spare.state, vec![spare])),
         }
     }
     for interpreter in crate::python::interpreter::all() {
-        let Some(state) = interpreter.state() else { continue };
-        if let Some(place) = by_state.iter().position(|(other, _)| ptr::eq(*other, state)) {
+        let Some(state) = interpreter.state() else {
+            continue;
+        };
+        if let Some(place) = by_state
+            .iter()
+            .position(|(other, _)| ptr::eq(*other, state))
+        {
             let (_, group) = by_state.swap_remove(place);
             // The thread has a thread state there, so this cannot fail for want of one.
             let _ = interpreter.enter(crate::python::Arrival::Errand, |_, _| drop(group));
@@ -450,13 +481,18 @@ impl Start {
 }
 
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// CPU time of the calling thread in user and system mode, seconds.
 fn cpu_time() -> Option<(f64, f64)> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
-    #[expect(clippy::cast_precision_loss, reason = "microseconds of CPU time fit 53 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds of CPU time fit 53 bits"
+    )]
     let seconds = |time: nix::sys::time::TimeVal| time.num_microseconds() as f64 / 1e6;
     Some((seconds(usage.user_time()), seconds(usage.system_time())))
 }
@@ -477,10 +513,15 @@ fn request_started<'py>(
     payload.set_item("daemon_restarts", request.daemon_restarts())?;
     payload.set_item("application_start", start.epoch)?;
     payload.set_item("application_object", &application)?;
-    payload.set_item("callable_object", objects::latin1(py, request.callable_object())?)?;
+    payload.set_item(
+        "callable_object",
+        objects::latin1(py, request.callable_object())?,
+    )?;
     payload.set_item("request_environ", environ)?;
     events::publish(py, state, "request_started", &payload, None);
-    Ok(payload.get_item("application_object")?.unwrap_or(application))
+    Ok(payload
+        .get_item("application_object")?
+        .unwrap_or(application))
 }
 
 fn add_times(request: &Request<'_>, payload: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -524,7 +565,11 @@ fn request_finished(
         let (user, system) = (after.0 - before.0, after.1 - before.1);
         let total = user + system;
         // The clocks differ: never more CPU time than time.
-        let scale = if total > time && total > 0.0 { time / total } else { 1.0 };
+        let scale = if total > time && total > 0.0 {
+            time / total
+        } else {
+            1.0
+        };
         payload.set_item("cpu_user_time", user * scale)?;
         payload.set_item("cpu_system_time", system * scale)?;
         payload.set_item("cpu_time", total * scale)?;
@@ -532,6 +577,9 @@ fn request_finished(
     payload.set_item("gil_wait_time", counters.gil_wait_time())?;
     payload.set_item("gil_wait_count", counters.gil_waits.load(Relaxed))?;
     events::publish(py, state, "request_finished", &payload, None);
-    debug_assert!(current::exchange().is_some(), "events belong to the request");
+    debug_assert!(
+        current::exchange().is_some(),
+        "events belong to the request"
+    );
     Ok(())
 }

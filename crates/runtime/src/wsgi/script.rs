@@ -104,7 +104,10 @@ pub(crate) fn modified(path: &[u8]) -> Option<i64> {
 }
 
 fn microseconds(status: &std::fs::Metadata) -> i64 {
-    status.mtime().saturating_mul(1_000_000).saturating_add(status.mtime_nsec() / 1000)
+    status
+        .mtime()
+        .saturating_mul(1_000_000)
+        .saturating_add(status.mtime_nsec() / 1000)
 }
 
 /// Name of the module of a script (REQ-600).
@@ -136,11 +139,14 @@ impl Scripts {
             loading: Turn::default(),
             generation: AtomicU64::new(0),
         });
-        Ok(Arc::clone(self.table.lock().entry(path.to_vec()).or_insert(script)))
+        Ok(Arc::clone(
+            self.table.lock().entry(path.to_vec()).or_insert(script),
+        ))
     }
 
     /// The module of the script at `path`, whose file was modified at `modified` when it was last looked at. `resource`
     /// is asked about by `reload_required` (REQ-611); None if that is not asked.
+    #[allow(clippy::too_many_arguments)] // one call, in which each of them is a fact of its own
     pub(crate) fn find<'py>(
         &self,
         py: Python<'py>,
@@ -200,7 +206,9 @@ impl Script {
             return Ok(None);
         }
         let module = state.sys_modules.bind(py).get_item(self.name.bind(py))?;
-        let Some(module) = module else { return Ok(None) };
+        let Some(module) = module else {
+            return Ok(None);
+        };
         if self.generation.load(Ordering::Acquire) != generation {
             return Ok(None);
         }
@@ -235,7 +243,10 @@ impl Script {
         resource: &[u8],
     ) -> bool {
         let ask = || -> PyResult<bool> {
-            match module.dict().get_item(state.names.reload_required.bind(py))? {
+            match module
+                .dict()
+                .get_item(state.names.reload_required.bind(py))?
+            {
                 Some(function) => function.call1((objects::path(py, resource)?,))?.is_truthy(),
                 None => Ok(false),
             }
@@ -311,10 +322,18 @@ impl Script {
         let (code, what) = match (failure.read, is_exit, context) {
             (true, _, Context::Request) => ("WSGI0105", "cannot be read or compiled"),
             (true, _, Context::Process) => ("WSGI0106", "cannot be read or compiled"),
-            (false, true, Context::Request) => ("WSGI0107", "raised SystemExit while it was loaded"),
-            (false, true, Context::Process) => ("WSGI0108", "raised SystemExit while it was loaded"),
-            (false, false, Context::Request) => ("WSGI0109", "raised an exception while it was loaded"),
-            (false, false, Context::Process) => ("WSGI0110", "raised an exception while it was loaded"),
+            (false, true, Context::Request) => {
+                ("WSGI0107", "raised SystemExit while it was loaded")
+            }
+            (false, true, Context::Process) => {
+                ("WSGI0108", "raised SystemExit while it was loaded")
+            }
+            (false, false, Context::Request) => {
+                ("WSGI0109", "raised an exception while it was loaded")
+            }
+            (false, false, Context::Process) => {
+                ("WSGI0110", "raised an exception while it was loaded")
+            }
         };
         if is_exit && process::settings().facts.service {
             return;
@@ -345,7 +364,13 @@ mod tests {
     /// REQ-600: the name of a module is made of the path as it is, or in lower case.
     #[test]
     fn module_names() {
-        assert_eq!(module_name(b"/a/B.wsgi", true), "_mod_wsgi_9745c24357c9763a51e354c9632e6840");
-        assert_eq!(module_name(b"/A/b.wsgi", false), module_name(b"/a/b.wsgi", true));
+        assert_eq!(
+            module_name(b"/a/B.wsgi", true),
+            "_mod_wsgi_9745c24357c9763a51e354c9632e6840"
+        );
+        assert_eq!(
+            module_name(b"/A/b.wsgi", false),
+            module_name(b"/a/b.wsgi", true)
+        );
     }
 }

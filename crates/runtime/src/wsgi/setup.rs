@@ -24,7 +24,8 @@ pub(crate) fn state(py: Python<'_>, interpreter: &'static Interpreter) -> Result
         if let Some(interval) =
             process::settings().switch_interval(interpreter.name(), interpreter.has_own_gil())
         {
-            py.import("sys")?.call_method1("setswitchinterval", (interval,))?;
+            py.import("sys")?
+                .call_method1("setswitchinterval", (interval,))?;
         }
         let module = module::make(py, interpreter.name())?;
         let state = State::new(py, interpreter, &module)?;
@@ -48,12 +49,19 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
     let settings = process::settings();
     let step = |code: &str, what: &str, result: PyResult<()>| {
         if let Err(error) = result {
-            let text = format!("{code}{what} failed ({}).", process::describe_interpreter(name));
+            let text = format!(
+                "{code}{what} failed ({}).",
+                process::describe_interpreter(name)
+            );
             process::log(ERROR, &text);
             report::setup_exception(py, &error, what, name);
         }
     };
-    step("WSGI0185: ", "replacing sys.stderr", log_stream(py, state, Stream::Error, "stderr"));
+    step(
+        "WSGI0185: ",
+        "replacing sys.stderr",
+        log_stream(py, state, Stream::Error, "stderr"),
+    );
     step(
         "WSGI0186: ",
         "replacing sys.stdout",
@@ -64,18 +72,34 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
         },
     );
     if settings.restricts_stdin(name) {
-        step("WSGI0187: ", "replacing sys.stdin", restrict(py, state, "stdin"));
+        step(
+            "WSGI0187: ",
+            "replacing sys.stdin",
+            restrict(py, state, "stdin"),
+        );
     }
     step("", "setting sys.argv", arguments(py));
     if settings.restricts_signals(name) {
-        step("WSGI0183: ", "replacing signal.signal", intercept_signals(py, state));
+        step(
+            "WSGI0183: ",
+            "replacing signal.signal",
+            intercept_signals(py, state),
+        );
     } else if settings.facts.service {
-        step("WSGI0090: ", "installing a handler for SIGTERM", exit_on_sigterm(py));
+        step(
+            "WSGI0090: ",
+            "installing a handler for SIGTERM",
+            exit_on_sigterm(py),
+        );
     }
     step("", "loading codecs", codecs(py));
     step("", "setting the environment", environment(py));
     search_path(py, name);
-    step("", "completing module mod_wsgi", module::add_attributes(py, state));
+    step(
+        "",
+        "completing module mod_wsgi",
+        module::add_attributes(py, state),
+    );
     step("", "completing module apache", module::add_apache(py, name));
     match Environs::new(py, state) {
         Ok(environs) => {
@@ -96,14 +120,18 @@ fn restrict(py: Python<'_>, state: &State, name: &'static str) -> PyResult<()> {
 }
 
 fn arguments(py: Python<'_>) -> PyResult<()> {
-    py.import("sys")?.setattr("argv", PyList::new(py, ["mod_wsgi"])?)
+    py.import("sys")?
+        .setattr("argv", PyList::new(py, ["mod_wsgi"])?)
 }
 
 fn intercept_signals(py: Python<'_>, state: &State) -> PyResult<()> {
     let module = py.import("signal")?;
     let original = module.getattr("signal")?;
     let class = state.types.signal_intercept.bind(py);
-    module.setattr("signal", class::instance(class, SignalIntercept::new(original))?)
+    module.setattr(
+        "signal",
+        class::instance(class, SignalIntercept::new(original))?,
+    )
 }
 
 /// A service process ends when Apache tells it to (DMN-562).
@@ -194,7 +222,11 @@ fn add_layer(py: Python<'_>, entries: &[String], name: &str) {
         let path = sys_path(py)?;
         let (mut new, mut old) = (Vec::new(), Vec::new());
         for entry in path.iter() {
-            if before.contains(&entry)? { old.push(entry) } else { new.push(entry) }
+            if before.contains(&entry)? {
+                old.push(entry)
+            } else {
+                new.push(entry)
+            }
         }
         new.append(&mut old);
         path.set_slice(0, path.len(), PyList::new(py, new)?.as_any())

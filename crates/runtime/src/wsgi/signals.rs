@@ -18,7 +18,9 @@ pub(crate) struct SignalIntercept {
 impl SignalIntercept {
     /// In place of `original`.
     pub(crate) fn new(original: Bound<'_, PyAny>) -> SignalIntercept {
-        SignalIntercept { original: Reference::new(original) }
+        SignalIntercept {
+            original: Reference::new(original),
+        }
     }
 }
 
@@ -38,10 +40,15 @@ impl Class for SignalIntercept {
             }
         }
         if arguments.len() != 2 || keywords.is_some_and(|keywords| !keywords.is_empty()) {
-            return Err(PyTypeError::new_err("signal() takes 2 positional arguments"));
+            return Err(PyTypeError::new_err(
+                "signal() takes 2 positional arguments",
+            ));
         }
         let number: i32 = arguments.get_item(0)?.extract()?;
-        process::log(INFO, &format!("Callback registration for signal {number} ignored."));
+        process::log(
+            INFO,
+            &format!("Callback registration for signal {number} ignored."),
+        );
         report::log_stack(this.py);
         arguments.get_item(1)
     }

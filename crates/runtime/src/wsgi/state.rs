@@ -63,14 +63,10 @@ pub(crate) struct Names {
     pub(crate) start_response: Py<PyString>,
     /// `write`
     pub(crate) write: Py<PyString>,
-    /// `read`
-    pub(crate) read: Py<PyString>,
     /// `fileno`
     pub(crate) fileno: Py<PyString>,
     /// `tell`
     pub(crate) tell: Py<PyString>,
-    /// `blksize`
-    pub(crate) blksize: Py<PyString>,
 }
 
 /// Our classes.
@@ -97,7 +93,10 @@ impl State {
         module: &Bound<'_, PyModule>,
     ) -> PyResult<State> {
         let name = |text: &str| PyString::intern(py, text).unbind();
-        let sys_modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+        let sys_modules = py
+            .import("sys")?
+            .getattr("modules")?
+            .cast_into::<PyDict>()?;
         let base = py.get_type::<pyo3::exceptions::PyBaseException>();
         let request_timeout = PyErr::new_type(
             py,
@@ -114,10 +113,8 @@ impl State {
                 reload_required: name("reload_required"),
                 start_response: name("start_response"),
                 write: name("write"),
-                read: name("read"),
                 fileno: name("fileno"),
                 tell: name("tell"),
-                blksize: name("blksize"),
             },
             types: Types {
                 input: class::make::<Input>(py)?,

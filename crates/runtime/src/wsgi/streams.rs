@@ -81,7 +81,9 @@ impl Log {
             // With the GIL: a daemon thread that waited for it during finalisation would be unwound through our frames.
             Target::Process => {
                 let complete = self.lines.lock().add(self.stream, text);
-                complete.iter().for_each(|line| process::log_bytes(ERROR, line));
+                complete
+                    .iter()
+                    .for_each(|line| process::log_bytes(ERROR, line));
             }
         }
         Ok(())
@@ -127,14 +129,19 @@ fn write_object(this: &This<'_, '_, Log>, object: &Bound<'_, PyAny>) -> PyResult
             PyErr::warn(this.py, &category, message, 1)?;
         }
         let encoded = text.call_method1("encode", ("utf-8", "replace"))?;
-        return this.value.write(this.py, encoded.cast::<PyBytes>()?.as_bytes());
+        return this
+            .value
+            .write(this.py, encoded.cast::<PyBytes>()?.as_bytes());
     }
     let bytes = PyMemoryView::from(object)?.call_method0("tobytes")?;
-    this.value.write(this.py, bytes.cast::<PyBytes>()?.as_bytes())
+    this.value
+        .write(this.py, bytes.cast::<PyBytes>()?.as_bytes())
 }
 
 fn boolean<'py, C>(this: &This<'_, 'py, C>, value: bool) -> Bound<'py, PyAny> {
-    pyo3::types::PyBool::new(this.py, value).to_owned().into_any()
+    pyo3::types::PyBool::new(this.py, value)
+        .to_owned()
+        .into_any()
 }
 
 fn text<'py, C>(this: &This<'_, 'py, C>, value: &str) -> Bound<'py, PyAny> {
@@ -143,7 +150,8 @@ fn text<'py, C>(this: &This<'_, 'py, C>, value: &str) -> Bound<'py, PyAny> {
 
 impl Class for Log {
     const NAME: &'static std::ffi::CStr = c"mod_wsgi.Log";
-    const DOC: &'static std::ffi::CStr = c"Binary stream of which each line becomes a record of Apache's error log.";
+    const DOC: &'static std::ffi::CStr =
+        c"Binary stream of which each line becomes a record of Apache's error log.";
     const METHODS: &'static [Method<Log>] = &[
         Method {
             name: c"write",
@@ -154,7 +162,11 @@ impl Class for Log {
                 Ok(this.none())
             },
         },
-        Method { name: c"writelines", arity: (1, 1), body: write_lines },
+        Method {
+            name: c"writelines",
+            arity: (1, 1),
+            body: write_lines,
+        },
         Method {
             name: c"flush",
             arity: (0, 0),
@@ -176,24 +188,54 @@ impl Class for Log {
                 Ok(this.none())
             },
         },
-        Method { name: c"isatty", arity: (0, 0), body: |this, _| Ok(boolean(this, false)) },
-        Method { name: c"readable", arity: (0, 0), body: |this, _| Ok(boolean(this, false)) },
-        Method { name: c"seekable", arity: (0, 0), body: |this, _| Ok(boolean(this, false)) },
-        Method { name: c"writable", arity: (0, 0), body: |this, _| Ok(boolean(this, true)) },
+        Method {
+            name: c"isatty",
+            arity: (0, 0),
+            body: |this, _| Ok(boolean(this, false)),
+        },
+        Method {
+            name: c"readable",
+            arity: (0, 0),
+            body: |this, _| Ok(boolean(this, false)),
+        },
+        Method {
+            name: c"seekable",
+            arity: (0, 0),
+            body: |this, _| Ok(boolean(this, false)),
+        },
+        Method {
+            name: c"writable",
+            arity: (0, 0),
+            body: |this, _| Ok(boolean(this, true)),
+        },
         Method {
             name: c"fileno",
             arity: (0, 0),
             body: |this, _| {
                 let name = this.value.stream.name();
-                Err(PyOSError::new_err(format!("log object {name} has no file descriptor")))
+                Err(PyOSError::new_err(format!(
+                    "log object {name} has no file descriptor"
+                )))
             },
         },
     ];
     const ATTRIBUTES: &'static [Attribute<Log>] = &[
-        Attribute { name: c"name", body: |this| Ok(text(this, this.value.stream.name())) },
-        Attribute { name: c"closed", body: |this| Ok(boolean(this, false)) },
-        Attribute { name: c"encoding", body: |this| Ok(text(this, "utf-8")) },
-        Attribute { name: c"errors", body: |this| Ok(text(this, "replace")) },
+        Attribute {
+            name: c"name",
+            body: |this| Ok(text(this, this.value.stream.name())),
+        },
+        Attribute {
+            name: c"closed",
+            body: |this| Ok(boolean(this, false)),
+        },
+        Attribute {
+            name: c"encoding",
+            body: |this| Ok(text(this, "utf-8")),
+        },
+        Attribute {
+            name: c"errors",
+            body: |this| Ok(text(this, "replace")),
+        },
     ];
 }
 
@@ -244,6 +286,8 @@ impl Class for Restricted {
         _name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = this.value.name;
-        Err(PyOSError::new_err(format!("sys.{name} access restricted by mod_wsgi")))
+        Err(PyOSError::new_err(format!(
+            "sys.{name} access restricted by mod_wsgi"
+        )))
     }
 }

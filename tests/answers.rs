@@ -1,0 +1,371 @@
+//! Headers, lengths and redirects of answers, and how several answers share a connection.
+
+use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject};
+
+/// A script whose application has this body.
+fn app(body: &str) -> String {
+    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
+    for line in body.lines() {
+        text += &format!("    {line}\n");
+    }
+    text
+}
+
+fn server(mpm: Mpm, mode: Mode) -> Server {
+    // A cut-short answer of the original may keep the connection open until this is over.
+    Site::new(mpm, mode)
+        .shared("start.wsgi")
+        .cases()
+        .config("KeepAliveTimeout 1")
+        .start()
+}
+
+#[track_caller]
+fn ask(server: &Server, name: &str, body: &str) -> Answer {
+    let url = server.case(name, &app(body));
+    server.get(&url)
+}
+
+/// REQ-446, REQ-449, REQ-450, REQ-451, REQ-453, REQ-457, REQ-458, REQ-459, DMN-313, DMN-314, DMN-315, DMN-316,
+/// DMN-317, DMN-318: headers of the answer.
+fn headers(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let with = |headers: &str| -> Answer {
+        server
+            .send(&Request::get("/case/start").header("X-Args", format!("'200 OK', [{headers}]")))
+            .expect(200)
+    };
+    let answer = with("('X-A', 'one'), ('x-b', '')");
+    assert_eq!(
+        (answer.header("X-A"), answer.header("X-B")),
+        (Some("one"), Some(""))
+    );
+    let answer = with(
+        "('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2'), ('WWW-Authenticate', 'Basic'), ('WWW-Authenticate', 'Digest')",
+    );
+    assert_eq!(answer.all("Set-Cookie"), ["a=1", "b=2"]);
+    assert_eq!(answer.all("WWW-Authenticate"), ["Basic", "Digest"]);
+    let answer = with("('X-Twice', 'a'), ('X-Twice', 'b')");
+    let all = answer.all("X-Twice").join(", ");
+    assert_eq!(all, "a, b");
+    if mode == Mode::Embedded {
+        assert_eq!(answer.all("X-Twice").len(), 2, "REQ-450");
+    }
+    let answer = with("('Content-Type', 'Text/HTML; charset=UTF-8')");
+    let expected = if mode == Mode::Embedded {
+        "Text/HTML; charset=UTF-8"
+    } else {
+        "text/html; charset=UTF-8"
+    };
+    let kind = answer.header("Content-Type").unwrap_or_default();
+    // Type and subtype are compared without case by everybody; the original writes them small in daemon mode.
+    assert!(
+        kind == expected || kind.eq_ignore_ascii_case(expected),
+        "REQ-458: {kind}"
+    );
+    assert_eq!(with("").header("Content-Type"), None, "REQ-446");
+    let answer = with("('Server', 'mine'), ('Date', 'never'), ('Connection', 'x-odd')");
+    assert!(
+        answer.header("Server").is_some() && answer.all("Date").len() == 1,
+        "REQ-451"
+    );
+    let answer = with("('Last-Modified', 'Mon, 01 Jan 2001 00:00:00 GMT'), ('ETag', '\"x\"')");
+    assert_eq!(
+        answer.header("Last-Modified"),
+        Some("Mon, 01 Jan 2001 00:00:00 GMT")
+    );
+    if mode == Mode::Daemon {
+        // REQ-457, DMN-315; REQ-458, DMN-316.
+        let answer = with("('Content-Range', 'bytes 0-1/9'), ('Content-Range', 'bytes 2-3/9')");
+        assert_eq!(answer.all("Content-Range"), ["bytes 2-3/9"]);
+        let answer = with("('Last-Modified', 'Fri, 01 Jan 2999 00:00:00 GMT')");
+        let modified = answer.header("Last-Modified").unwrap_or_default();
+        assert!(!modified.contains("2999"), "{modified}");
+    }
+    // REQ-453: conditions are the application's business.
+    let request = Request::get("/case/start")
+        .header(
+            "X-Args",
+            "'200 OK', [('ETag', '\"x\"'), ('Last-Modified', 'Mon, 01 Jan 2001 00:00:00 GMT')]",
+        )
+        .header("If-None-Match", "\"x\"")
+        .header("If-Modified-Since", "Tue, 02 Jan 2024 00:00:00 GMT");
+    server.send(&request).expect(200);
+    // REQ-459, DMN-314: an application's header called Status.
+    let answer = server
+        .send(&Request::get("/case/start").header("X-Args", "'200 OK', [('Status', '404 Other')]"));
+    if subject().differs("REQ-459") || mode == Mode::Embedded {
+        assert_eq!(
+            (answer.status, answer.header("Status")),
+            (200, Some("404 Other"))
+        );
+    } else {
+        assert_eq!(answer.status, 404);
+    }
+    // REQ-460, DMN-320: a status line that is nobody's secret signal.
+    let answer = ask(
+        &server,
+        "two-hundred-error",
+        "start_response('200 Error', [])\nreturn [b'fine']",
+    );
+    if subject().differs("REQ-460") || mode == Mode::Embedded {
+        assert_eq!(
+            (
+                answer.status,
+                answer.reason.as_str(),
+                answer.text().as_str()
+            ),
+            (200, "Error", "fine")
+        );
+    } else {
+        assert_eq!(answer.status, 500);
+    }
+}
+matrix!(headers: event prefork);
+
+/// REQ-424, REQ-463, DMN-319: names that httpd does not send.
+fn headers_that_httpd_refuses(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    server.allow_log("AH02429");
+    server.allow_log("AH02430");
+    server.allow_log("WSGI0174");
+    for headers in ["('X-\\u00e9', 'x')", "('X-A', 'a\\x01b')"] {
+        let answer = server
+            .send(&Request::get("/case/start").header("X-Args", format!("'200 OK', [{headers}]")));
+        assert_eq!(answer.status, 500, "{headers}");
+    }
+    let answer =
+        server.send(&Request::get("/case/start").header("X-Args", "'200 OK', [('X:A', 'b')]"));
+    if mode == Mode::Embedded || subject().differs("DMN-319") {
+        assert!(
+            answer.status == 500 || answer.header("X-Result") == Some("ValueError"),
+            "{}",
+            answer.shown()
+        );
+    }
+}
+matrix!(headers_that_httpd_refuses: event);
+
+/// REQ-447, REQ-448, REQ-449, REQ-122: lengths.
+fn content_length(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let sized = |name: &str, length: &str, body: &str| {
+        ask(
+            &server,
+            name,
+            &format!("start_response('200 OK', [('Content-Length', '{length}')])\nreturn {body}"),
+        )
+    };
+    for (name, length) in [
+        ("exact", "5"),
+        ("plus", "+5"),
+        ("blank", " 5"),
+        ("zeros", "005"),
+    ] {
+        let answer = sized(name, length, "[b'he', b'llo']").expect(200);
+        assert_eq!(
+            (answer.text().as_str(), answer.framing),
+            ("hello", Framing::Length(5)),
+            "{name}"
+        );
+    }
+    let answer = sized("longer", "5", "[b'hello', b' and more']").expect(200);
+    assert_eq!(
+        (answer.text().as_str(), answer.framing),
+        ("hello", Framing::Length(5)),
+        "REQ-448"
+    );
+    let answer = sized("within", "5", "[b'hello and more']").expect(200);
+    assert_eq!(answer.text(), "hello");
+    let answer = sized("none", "0", "[b'']").expect(200);
+    assert_eq!(answer.framing, Framing::Length(0));
+    let empty = sized("empty", "", "[b'']").expect(200);
+    assert_eq!(empty.text(), "", "REQ-447: an empty string is 0");
+    for (name, length) in [
+        ("negative", "-1"),
+        ("word", "five"),
+        ("trailing", "5x"),
+        ("huge", "99999999999999999999999"),
+    ] {
+        let answer = sized(name, length, "[b'hello']");
+        assert_eq!(answer.status, 500, "REQ-447: {length}: {}", answer.shown());
+        server.wait_for_log("WSGI0174");
+    }
+    // REQ-449: never made up.
+    let answer = ask(
+        &server,
+        "single",
+        "start_response('200 OK', [])\nreturn [b'x']",
+    )
+    .expect(200);
+    assert_eq!(answer.header("Content-Length"), None);
+    let url = server.case(
+        "old",
+        &app("start_response('200 OK', [])\nreturn [b'x', b'y']"),
+    );
+    let answer = server.send(&Request::get(&url).http10()).expect(200);
+    assert_eq!(
+        (answer.framing, answer.text().as_str()),
+        (Framing::Close, "xy")
+    );
+    // REQ-122: HEAD keeps the application's headers.
+    let url = server.case(
+        "head",
+        &app("start_response('200 OK', [('Content-Length', '5')])\nreturn [b'hello']"),
+    );
+    let mut connection = server.connect();
+    let answer = connection.send(&Request::head(&url)).expect(200);
+    assert_eq!(answer.header("Content-Length"), Some("5"));
+    assert_eq!(
+        connection.send(&Request::get(&url)).expect(200).text(),
+        "hello"
+    );
+    // REQ-448: fewer bytes than promised must not look whole.
+    let url = server.case(
+        "shorter",
+        &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
+    );
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    let answer = connection.read_answer("GET").expect("a head");
+    assert!(!answer.whole, "{}", answer.shown());
+    assert_eq!(answer.text(), "hello");
+    if subject().differs("REQ-448") {
+        assert!(connection.closes_within(std::time::Duration::from_secs(10)));
+    }
+}
+matrix!(content_length: event prefork);
+
+/// DMN-338, REQ-448: the answer after one that was cut short is never taken for its missing bytes, also when the client has
+/// sent its next request already.
+fn pipelined_after_a_short_answer(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let short = server.case(
+        "short",
+        &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
+    );
+    let next = server.case(
+        "next",
+        &app("start_response('200 OK', [])\nreturn [b'next']"),
+    );
+    let mut connection = server.connect();
+    let mut both = Request::get(&short).bytes();
+    both.extend(Request::get(&next).bytes());
+    connection.send_bytes(both);
+    let answer = connection.read_answer("GET").expect("a head");
+    if subject().differs("DMN-338") {
+        assert_eq!((answer.whole, answer.text().as_str()), (false, "hello"));
+    }
+}
+matrix!(pipelined_after_a_short_answer: event);
+
+/// REQ-456, DMN-321: a Location that is a path, in daemon mode an internal redirect.
+fn internal_redirects(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .script("/target", "def application(e, s):\n    s('200 OK', [])\n    return [repr((e['REQUEST_METHOD'], e.get('CONTENT_LENGTH'), e['QUERY_STRING'])).encode()]\n")
+        .start();
+    let url = server.case("redirect", &app("start_response('200 OK', [('Location', '/target?a=b'), ('X-A', 'b')])\nreturn [b'not seen']"));
+    let answer = server.send(&Request::post(&url, "body")).expect(200);
+    if mode == Mode::Daemon {
+        assert_eq!(answer.text(), "('GET', None, 'a=b')");
+        assert_eq!(answer.header("X-A"), None);
+    } else {
+        assert_eq!(
+            (answer.text().as_str(), answer.header("Location")),
+            ("not seen", Some("/target?a=b"))
+        );
+    }
+    let url = server.case(
+        "elsewhere",
+        &app("start_response('302 Found', [('Location', '/target')])\nreturn [b'moved']"),
+    );
+    let answer = server.get(&url).expect(302);
+    assert!(
+        answer
+            .header("Location")
+            .is_some_and(|location| location.ends_with("/target"))
+    );
+    let url = server.case(
+        "absolute",
+        &app(
+            "start_response('200 OK', [('Location', 'http://localhost/target')])\nreturn [b'here']",
+        ),
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "here");
+}
+matrix!(internal_redirects: event);
+
+/// REQ-455, DMN-322, DIR-123: WSGIErrorOverride, for daemons only.
+fn error_override(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .config("WSGIErrorOverride On\nErrorDocument 404 \"page of httpd\"")
+        .start();
+    let url = server.case(
+        "missing",
+        &app(
+            "start_response('404 My Reason', [('X-A', 'b')])\nreturn [b'page of the application']",
+        ),
+    );
+    let answer = server.get(&url).expect(404);
+    if mode == Mode::Daemon {
+        assert_eq!(
+            (answer.text().as_str(), answer.reason.as_str()),
+            ("page of httpd", "Not Found")
+        );
+    } else {
+        assert_eq!(
+            (answer.text().as_str(), answer.reason.as_str()),
+            ("page of the application", "My Reason")
+        );
+    }
+    let url = server.case(
+        "fine",
+        &app("start_response('399 Odd', [])\nreturn [b'as it is']"),
+    );
+    assert_eq!(server.get(&url).expect(399).text(), "as it is");
+}
+matrix!(error_override: event);
+
+/// REQ-461, DMN-303, DMN-312, DP-35: long headers.
+fn long_headers(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .daemon_options("threads=2 header-buffer-size=8192")
+        .cases()
+        .start();
+    let url = server.case("long", &app("n = int(environ['QUERY_STRING'])\nstart_response('200 OK', [('X-Long', 'x' * n)])\nreturn [b'long']"));
+    let answer = server.get(&format!("{url}?8000")).expect(200);
+    assert_eq!(answer.header("X-Long").map(str::len), Some(8000));
+    let answer = server.get(&format!("{url}?9000"));
+    if mode == Mode::Daemon {
+        assert_eq!(answer.status, 500, "{}", answer.status);
+        server.wait_for_log("WSGI0144");
+    } else {
+        assert_eq!(answer.header("X-Long").map(str::len), Some(9000));
+    }
+}
+matrix!(long_headers: event);
+
+/// REQ-449: pipelined requests are answered in order, each with its own body.
+fn pipelining(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let url = server.case(
+        "echo",
+        &app("start_response('200 OK', [])\nreturn [environ['QUERY_STRING'].encode()]"),
+    );
+    let mut connection = server.connect();
+    let mut bytes = Vec::new();
+    for number in 0..50 {
+        bytes.extend(Request::get(&format!("{url}?{number}")).bytes());
+    }
+    connection.send_bytes(bytes);
+    for number in 0..50 {
+        let answer = connection
+            .read_answer("GET")
+            .expect("an answer for each request")
+            .expect(200);
+        assert_eq!(answer.text(), number.to_string());
+    }
+}
+matrix!(pipelining: event prefork);

@@ -1,0 +1,277 @@
+//! The life of daemon processes: requests they get and do not get, how they end, and how they come back.
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal;
+use wsgi_harness::{Answer, Process, Request, Server, Site, subject, wait_until};
+
+const FACTS: &str = include_str!("apps/facts.wsgi");
+
+fn facts(options: &str) -> Server {
+    Site::daemon()
+        .daemon_options(options)
+        .script("/", FACTS)
+        .start()
+}
+
+fn ask(server: &Server, path: &str) -> Answer {
+    server.get(path).expect(200)
+}
+
+fn number(answer: &Answer, key: &str) -> i32 {
+    let value = answer.line(key).and_then(|text| text.parse().ok());
+    value.unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
+}
+
+/// DP-60, DP-83, DMN-025, DMN-460: a process is replaced after its requests, and none fails.
+#[test]
+fn maximum_requests() {
+    let server = facts("processes=1 threads=2 maximum-requests=5");
+    let mut pids = Vec::new();
+    let mut connection = server.connect();
+    // Ours goes on serving until the replacement is there, so more requests than 5 may reach a process.
+    for _ in 0..100_000 {
+        let answer = connection.send(&Request::get("/")).expect(200);
+        let pid = number(&answer, "pid");
+        if pids.last() != Some(&pid) {
+            pids.push(pid);
+        }
+        if pids.len() >= 4 {
+            break;
+        }
+    }
+    assert!(pids.len() >= 4, "{pids:?}");
+    let distinct: HashSet<_> = pids.iter().collect();
+    assert_eq!(
+        distinct.len(),
+        pids.len(),
+        "a process that was replaced does not come back: {pids:?}"
+    );
+}
+
+/// DMN-500, DMN-540, DMN-541, DMN-542, DP-80: signals from outside end a process; it is replaced, and requests wait for that.
+#[test]
+fn signals() {
+    let server = facts("processes=1 threads=2");
+    let mut last = number(&ask(&server, "/"), "pid");
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGUSR1,
+        Signal::SIGKILL,
+        Signal::SIGQUIT,
+    ] {
+        let old = server
+            .daemons()
+            .into_iter()
+            .find(|process| process.pid == last)
+            .expect("the process that answered");
+        old.signal(signal);
+        server.wait_until_gone(&[old]);
+        let answer = ask(&server, "/");
+        assert_ne!(number(&answer, "pid"), last, "{signal}");
+        last = number(&answer, "pid");
+    }
+    // DMN-503: no effect on the process.
+    for signal in [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGPIPE] {
+        server.daemons()[0].signal(signal);
+        assert_eq!(number(&ask(&server, "/"), "pid"), last, "{signal}");
+    }
+    // That a process was killed is worth a line; which one is the implementation's choice.
+    server.allow_log("live");
+    server.allow_log("exit signal Quit");
+}
+
+/// DP-62, DMN-027, DMN-520: a request that does not end is cut after `shutdown-timeout`.
+#[test]
+fn shutdown_timeout() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 shutdown-timeout=1")
+        .cases()
+        .start();
+    let url = server.case("endless", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while True:\n        time.sleep(0.01)\n");
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    let pid: i32 = wait_until("the request", || {
+        std::fs::read_to_string(server.path("data/pid"))
+            .ok()?
+            .parse()
+            .ok()
+    });
+    let daemon: Process = server
+        .daemons()
+        .into_iter()
+        .find(|process| process.pid == pid)
+        .expect("the process of the request");
+    daemon.signal(Signal::SIGTERM);
+    server.wait_until_gone(std::slice::from_ref(&daemon));
+    let answer = connection.read_answer("GET").expect("an answer");
+    assert_eq!(answer.status, 502, "{}", answer.shown());
+    for code in ["WSGI0146", "WSGI0147", "'live'"] {
+        server.allow_log(code);
+    }
+}
+
+/// DMN-500, DMN-515: requests that are being worked on are finished after SIGTERM, if they end in time.
+#[test]
+fn running_requests_are_finished() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 shutdown-timeout=20")
+        .cases()
+        .script("/facts", FACTS)
+        .start();
+    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'finished']\n");
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(&url).bytes());
+    let pid: i32 = wait_until("the request", || {
+        std::fs::read_to_string(server.path("data/pid"))
+            .ok()?
+            .parse()
+            .ok()
+    });
+    let daemon = server
+        .daemons()
+        .into_iter()
+        .find(|process| process.pid == pid)
+        .expect("the process of the request");
+    daemon.signal(Signal::SIGTERM);
+    if subject().is_ours() {
+        // The replacement does not wait for the old process.
+        wait_until("the replacement", || {
+            (number(&server.get("/facts").expect(200), "pid") != pid).then_some(())
+        });
+    }
+    server.write("data/go", "");
+    let answer = connection
+        .read_answer("GET")
+        .expect("an answer")
+        .expect(200);
+    assert_eq!(answer.text(), "finished");
+    server.wait_until_gone(&[daemon]);
+}
+
+/// DP-110, DP-111, DMN-560, DMN-561, DMN-562, DIR-077: service scripts.
+#[test]
+fn service_scripts() {
+    let server = Site::embedded()
+        .file(
+            "apps/service.wsgi",
+            "import os, time, sys\nwith open('{data}/pids', 'a') as f:\n    f.write('%d\\n' % os.getpid())\nwhile True:\n    time.sleep(0.05)\n    if os.path.exists('{data}/return'):\n        os.unlink('{data}/return')\n        break\n",
+        )
+        .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .start();
+    let pids = || -> Vec<i32> {
+        let text = std::fs::read_to_string(server.path("data/pids")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    let first = wait_until("the service", || pids().first().copied());
+    std::fs::write(server.path("data/return"), "").expect("mine");
+    std::fs::set_permissions(server.path("data/return"), PermissionsExt::from_mode(0o666))
+        .expect("mine");
+    wait_until("the service again", || (pids().len() >= 2).then_some(()));
+    assert_ne!(pids()[1], first);
+    server.allow_log("service");
+}
+
+/// DMN-506, DP-105: a fork of an application does not take the daemon's handlers with it.
+#[test]
+fn forks_of_applications() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .cases()
+        .start();
+    let url = server.case(
+        "forking",
+        "import os, subprocess, sys\n\ndef application(e, s):\n    text = subprocess.run(['/bin/echo', 'from a child'], stdout=subprocess.PIPE).stdout\n    s('200 OK', [])\n    return [text]\n",
+    );
+    for _ in 0..5 {
+        assert_eq!(server.get(&url).expect(200).text(), "from a child\n");
+    }
+}
+
+/// DMN-101, DMN-620, DMN-621 are in environ.rs. DMN-100, DMN-109: all processes of all groups are there, and only those.
+#[test]
+fn number_of_processes() {
+    let server = Site::daemon()
+        .daemon_options("processes=3 threads=1")
+        .config("WSGIDaemonProcess other threads=2")
+        .script("/", FACTS)
+        .start();
+    ask(&server, "/");
+    wait_until("four daemons", || {
+        (server.daemons().len() == 4).then_some(())
+    });
+    server.restart();
+    ask(&server, "/");
+    wait_until("four daemons", || {
+        (server.daemons().len() == 4).then_some(())
+    });
+}
+
+/// DP-33, DP-39, REQ-312, DMN-038, DMN-212: a full backlog, and how long a child tries.
+#[test]
+fn full_backlog() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=1 listen-backlog=1 connect-timeout=1")
+        .cases()
+        .start();
+    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'done']\n");
+    server.allow_log("WSGI0116");
+    let connections: Vec<_> = (0..12)
+        .map(|_| {
+            let mut connection = server.connect();
+            connection.send_bytes(Request::get(&url).bytes());
+            connection
+        })
+        .collect();
+    server.wait_for_log("WSGI0116");
+    server.write("data/go", "");
+    let statuses: Vec<u16> = connections
+        .into_iter()
+        .map(|mut connection| connection.read_answer("GET").expect("an answer").status)
+        .collect();
+    assert!(
+        statuses.iter().all(|status| matches!(status, 200 | 503)),
+        "{statuses:?}"
+    );
+    assert!(
+        statuses.contains(&200) && statuses.contains(&503),
+        "{statuses:?}"
+    );
+}
+
+/// DMN-401, DP-49: a process whose threads are all busy gets no request while another one is idle.
+#[test]
+fn busy_processes_get_no_requests() {
+    let server = Site::daemon()
+        .daemon_options("processes=2 threads=1")
+        .cases()
+        .script("/facts", FACTS)
+        .start();
+    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    open('{data}/held', 'w').close()\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [str(os.getpid()).encode()]\n");
+    for _ in 0..6 {
+        server.get("/facts").expect(200);
+    }
+    let mut holding = server.connect();
+    holding.send_bytes(Request::get(&url).bytes());
+    wait_until("a busy process", || {
+        server.path("data/held").exists().then_some(())
+    });
+    let mut kept = server.connect();
+    let pids: HashSet<i32> = (0..30)
+        .map(|_| number(&kept.send(&Request::get("/facts")).expect(200), "pid"))
+        .collect();
+    server.write("data/go", "");
+    let held: i32 = holding
+        .read_answer("GET")
+        .expect("an answer")
+        .expect(200)
+        .text()
+        .parse()
+        .expect("a pid");
+    assert!(
+        pids.len() == 1 && !pids.contains(&held),
+        "{pids:?} and {held}"
+    );
+}
