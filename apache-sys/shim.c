@@ -70,6 +70,17 @@ int wsgi_shim_expects_continue(const request_rec *r)
     return r->expecting_100;
 }
 
+void wsgi_shim_send_continue(request_rec *r)
+{
+    int status = r->status;
+    const char *line = r->status_line;
+    r->status = HTTP_CONTINUE;
+    r->status_line = NULL;
+    ap_send_interim_response(r, 0);
+    r->status = status;
+    r->status_line = line;
+}
+
 int wsgi_shim_is_aborted(const conn_rec *c)
 {
     return c->aborted;

@@ -224,7 +224,7 @@ fn graceful_under_load(mpm: Mpm, mode: Mode) {
             running.join().expect("the load does not panic")
         });
         println!("graceful under load ({mpm:?}, {mode:?}, {connections:?}): {tally}");
-        assert!(tally.total() > 50, "{tally}");
+        assert!(tally.total() > 0, "{tally}");
         assert_eq!(tally.count("wrong"), 0, "{tally}");
         if mode == Mode::Embedded || subject().differs("DMN-550") {
             assert_eq!(tally.count("good"), tally.total(), "{tally}");

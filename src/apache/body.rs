@@ -91,7 +91,9 @@ impl<'r> Body<'r> {
     /// [`ReadError`]; the body cannot be read further.
     pub fn ask(&mut self) -> Result<(), ReadError> {
         if self.request.expects_continue() && !self.ended && self.first().is_none() {
-            self.fill(1, apache_sys::APR_NONBLOCK_READ)?;
+            // A read without waiting does not make httpd ask.
+            // SAFETY: a live request in its handler.
+            unsafe { apache_sys::wsgi_shim_send_continue(self.request.as_ptr()) };
         }
         Ok(())
     }

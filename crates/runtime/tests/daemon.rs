@@ -51,6 +51,11 @@ fn python() -> &'static Python {
                     ..rule()
                 },
                 InterpreterRule {
+                    application_group: Some("own-gil".to_owned()),
+                    per_interpreter_gil: Some(true),
+                    ..rule()
+                },
+                InterpreterRule {
                     application_group: Some("barred".to_owned()),
                     path: vec![path("block")],
                     restrict_stdin: Some(true),
@@ -190,9 +195,7 @@ fn the_switch_interval() {
     value("barred", "", "1");
     value("another", "", "1");
     assert_eq!(interval(), "0.25");
-    if std::env::var_os("PYO3_OWN_GIL").is_none() {
-        assert!(host::is_logged("WSGI0199: "));
-    }
+    assert!(host::is_logged("WSGI0199: "));
 }
 
 /// API-111, ENV-41: what Python sees of the group.
@@ -247,4 +250,65 @@ fn dispositions_of_signals() {
     let bit = |signal: i32| 1 << (signal - 1);
     assert_ne!(mask("SigIgn:") & bit(libc::SIGPIPE), 0);
     assert_eq!(mask("SigCgt:") & bit(libc::SIGINT), 0);
+}
+
+/// API-021: an interpreter with a GIL of its own (from Python 3.12 on, else it shares the one) serves many threads beside
+/// those of the main interpreter, with errors, threads and our own objects in it.
+#[test]
+fn an_interpreter_with_its_own_gil() {
+    let script = python().script(
+        "import io, json, threading, mod_wsgi
+class Item:
+    pass
+
+def application(environ, start_response):
+    out = []
+    def run():
+        print('in a thread')
+        out.append(environ['wsgi.input'].read())
+        try:
+            int('x')
+        except ValueError as error:
+            out.append(str(error))
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if environ['QUERY_STRING']:
+        raise KeyError('asked for')
+    list(mod_wsgi.FileWrapper(io.BytesIO(b'x' * 10), 3))
+    start_response('200 OK', [])
+    return [json.dumps([out[0].decode(), mod_wsgi.application_group]).encode()]
+",
+    );
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let script = script.clone();
+            std::thread::spawn(move || {
+                for round in 0..50 {
+                    let group = if (thread + round) % 3 == 0 {
+                        ""
+                    } else {
+                        "own-gil"
+                    };
+                    let body = format!("{thread}-{round}");
+                    let request = python().request(&script).group(group).post(body.as_bytes());
+                    if round % 5 == 0 {
+                        let answer = request.set("QUERY_STRING", "x").run();
+                        assert!(answer.has_error("KeyError: 'asked for'"), "{answer:?}");
+                    } else {
+                        let text = request.run().is_fine().text();
+                        assert_eq!(text, format!("[\"{body}\", \"{group}\"]"));
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let version = python().runtime.version();
+    assert_eq!(
+        host::is_logged("Create interpreter 'own-gil' with its own GIL"),
+        version.minor >= 12
+    );
 }

@@ -52,12 +52,11 @@ fn a_virtual_environment() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("venv");
     std::fs::create_dir_all(home.join("bin")).unwrap();
-    std::fs::write(
-        home.join("pyvenv.cfg"),
-        "home = /usr/bin\nversion = 3.11.2\n",
-    )
-    .unwrap();
-    std::os::unix::fs::symlink(python(), home.join("bin/python")).unwrap();
+    // The Python that the runtime was built for.
+    let python = Path::new(option_env!("PYO3_PYTHON").unwrap_or("/usr/bin/python3"));
+    let base = format!("home = {}\n", python.parent().unwrap().display());
+    std::fs::write(home.join("pyvenv.cfg"), base).unwrap();
+    std::os::unix::fs::symlink(python, home.join("bin/python")).unwrap();
     let (is_fine, text) = run_with(&home);
     assert!(is_fine, "{text}");
     let home = home.to_str().unwrap();

@@ -24,7 +24,7 @@ mod_wsgi.subscribe_shutdown(lambda *args, **event: stop.set())
 def run():
     stop.wait()
     print(name, 'thread ends')
-threading.Thread(target=run).start()
+threading.Thread(target=run, daemon=False).start()
 def application(environ, start_response):
     if environ['QUERY_STRING']:
         threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()

@@ -66,7 +66,7 @@ pub(super) fn anchor(interpreter: &'static Interpreter) {
     // On a thread of its own: a state carries the number of the thread that makes it, by which interrupts find theirs.
     let making = std::thread::Builder::new()
         .name("wsgi-anchor".to_owned())
-        .spawn(|| {
+        .spawn(move || {
             // SAFETY: interpreters live as long as the process; the GIL is not needed for this call.
             let state = unsafe { ffi::PyThreadState_New(interpreter.raw()) };
             if !state.is_null() {

@@ -177,6 +177,12 @@ def late():
         time.sleep(0.001)
 ",
     );
+    // An interrupt while the script is loaded is an exception of the script.
+    python()
+        .request(&script)
+        .set("QUERY_STRING", "quick")
+        .run()
+        .is_fine();
     for (query, outcome) in [("", Outcome::TimedOut), ("late", Outcome::CutShort)] {
         let request = python().request(&script).set("QUERY_STRING", query);
         let quick = python().request(&script).set("QUERY_STRING", "quick");
