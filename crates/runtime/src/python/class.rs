@@ -10,13 +10,13 @@ use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PySystemError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::interpreter;
+pub(crate) use super::reference::Reference;
 
 /// A Python class whose instances hold a `Self`. Values are shared between threads, and no lock of theirs may be held
 /// while Python code runs or the GIL is taken.
@@ -136,40 +136,6 @@ impl<'py> Arguments<'_, 'py> {
     pub(crate) fn required(&self, index: usize) -> Bound<'py, PyAny> {
         self.get(index)
             .expect("within the arity, which was checked")
-    }
-}
-
-/// A Python object that a value refers to, known to the cycle collector.
-pub(crate) struct Reference(Mutex<Option<Py<PyAny>>>);
-
-impl Reference {
-    /// To `object`.
-    pub(crate) fn new(object: Bound<'_, PyAny>) -> Reference {
-        Reference(Mutex::new(Some(object.unbind())))
-    }
-
-    /// The object, unless it was taken.
-    pub(crate) fn get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.0.lock().as_ref().map(|object| object.bind(py).clone())
-    }
-
-    /// Takes the object away.
-    pub(crate) fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let taken = self.0.lock().take();
-        taken.map(|object| object.into_bound(py))
-    }
-
-    fn take_raw(&self) -> Option<*mut ffi::PyObject> {
-        let taken = self.0.lock().take();
-        taken.map(Py::into_ptr)
-    }
-
-    fn raw(&self) -> *mut ffi::PyObject {
-        // The collector stops the other threads where they could hold the lock without the GIL; it must not wait for them.
-        let object = self.0.try_lock();
-        object
-            .and_then(|object| object.as_ref().map(Py::as_ptr))
-            .unwrap_or(ptr::null_mut())
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod gate;
 pub(crate) mod interpreter;
 pub(crate) mod lend;
 pub(crate) mod objects;
+mod reference;
 pub(crate) mod shutdown;
 pub(crate) mod thread;
 

@@ -9,7 +9,8 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use wsgi_core::answer::head::{check_header, check_status};
 
 use super::events;
-use super::exchange::{Exchange, Head, OutputError};
+use super::exchange::{Exchange, OutputError};
+use super::head::Head;
 use super::state::State;
 use crate::python::class::{Arguments, Class, Method, This};
 use crate::python::objects::append_latin1;

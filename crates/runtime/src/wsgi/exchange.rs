@@ -5,78 +5,42 @@
 //! with it, but for the short ones that guard plain values.
 
 use std::ffi::c_int;
-use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use wsgi_core::answer::head::{LengthError, parse_content_length};
+use wsgi_core::answer::head::LengthError;
 use wsgi_core::answer::length::LengthGuard;
 use wsgi_runtime_api::engine::{Block, Transport};
-use wsgi_runtime_api::host::{ReadError, SendError};
+use wsgi_runtime_api::host::SendError;
 use wsgi_runtime_api::{
     LOG_CODE_FIRST, LOG_CONTINUATION, Outcome, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER,
 };
 
+use super::body::InputState;
+use super::counters::Counters;
+use super::head::Head;
 use super::lines::{Lines, Stream};
 use super::process::{self, ERROR, TRACE};
 use crate::python::lend::Lent;
 
 /// A request in progress.
 pub(crate) struct Exchange {
-    lent: Lent,
+    pub(super) lent: Lent,
     /// What Python code sees: set when it has run.
     ended: AtomicBool,
-    input: Mutex<InputState>,
+    pub(super) input: Mutex<InputState>,
     answer: Mutex<Answer>,
     lines: Mutex<Lines>,
     has_lines: AtomicBool,
-    counts_activity: bool,
+    pub(super) counts_activity: bool,
     /// The client wants no body, so none can be missing.
     is_head: bool,
     /// File that the URL mapped to, for reports.
     script: String,
+    /// What it did.
     pub(crate) counters: Counters,
-}
-
-/// What the request did, for `request_finished` (API-320).
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) input_reads: AtomicU64,
-    pub(crate) input_length: AtomicU64,
-    input_nanoseconds: AtomicU64,
-    pub(crate) output_writes: AtomicU64,
-    pub(crate) output_length: AtomicU64,
-    output_nanoseconds: AtomicU64,
-    gil_nanoseconds: AtomicU64,
-    pub(crate) gil_waits: AtomicU64,
-}
-
-#[derive(Default)]
-struct InputState {
-    /// Read from the host, not yet by the application, from `start` on.
-    buffer: Vec<u8>,
-    start: usize,
-    is_at_end: bool,
-    has_failed: bool,
-    was_asked: bool,
-}
-
-/// Size of a read for lines, bytes.
-const CHUNK: usize = 16 * 1024;
-
-/// Why the body cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum InputError {
-    /// The request is over.
-    Ended,
-    /// It failed before.
-    AlreadyFailed,
-    /// The connection is gone.
-    Terminated,
-    /// Anything else.
-    Failed(String),
 }
 
 /// Why a block was not sent.
@@ -92,63 +56,6 @@ pub(crate) enum OutputError {
     Failed(String),
     /// The request is over.
     Ended,
-}
-
-/// Status line and headers as the application gave them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Head {
-    /// Status line.
-    pub(crate) status: Vec<u8>,
-    /// Its number.
-    pub(crate) code: u16,
-    text: Vec<u8>,
-    /// Start and end of each name in `text`; its value goes from there to the next name.
-    names: Vec<(usize, usize)>,
-}
-
-impl Head {
-    /// Without headers.
-    pub(crate) fn new(status: Vec<u8>, code: u16) -> Head {
-        let room = Vec::with_capacity(256);
-        Head {
-            status,
-            code,
-            text: room,
-            names: Vec::with_capacity(8),
-        }
-    }
-
-    /// The buffer that names and values are appended to, before [`Head::add`].
-    pub(crate) fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.text
-    }
-
-    /// Makes a header of what was appended: its name begins at `name` and ends at `value`.
-    pub(crate) fn add(&mut self, name: usize, value: usize) {
-        self.names.push((name, value));
-    }
-
-    /// Name and value of the headers, in order.
-    pub(crate) fn headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        (0..self.names.len()).map(|index| {
-            let (name, value) = self.names[index];
-            let end = self
-                .names
-                .get(index + 1)
-                .map_or(self.text.len(), |next| next.0);
-            (&self.text[name..value], &self.text[value..end])
-        })
-    }
-
-    /// The last Content-Length, parsed.
-    fn content_length(&self) -> Result<Option<u64>, LengthError> {
-        let mut values = self
-            .headers()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
-        let last = values.by_ref().last();
-        last.map(|(_, value)| parse_content_length(value))
-            .transpose()
-    }
 }
 
 #[derive(Default)]
@@ -231,120 +138,6 @@ impl Exchange {
         result
     }
 
-    /// Reads into `room` until it is full or the body ends; less than all is the end.
-    pub(crate) fn read(&self, room: &mut [MaybeUninit<u8>]) -> Result<usize, InputError> {
-        if self.counts_activity {
-            process::activity();
-        }
-        let mut input = self.input.lock();
-        input.check()?;
-        let mut filled = input.take(room);
-        while filled < room.len() && !input.is_at_end {
-            filled += self.receive(&mut input, &mut room[filled..])?;
-        }
-        Ok(filled)
-    }
-
-    /// Asks a waiting client for the body, once (REQ-322).
-    pub(crate) fn ask_for_body(&self) -> Result<(), InputError> {
-        let mut input = self.input.lock();
-        input.check()?;
-        if !input.was_asked {
-            self.receive(&mut input, &mut [])?;
-        }
-        Ok(())
-    }
-
-    /// The next line, at most `limit` bytes; empty at the end of the body.
-    pub(crate) fn read_line(&self, limit: usize) -> Result<Vec<u8>, InputError> {
-        let mut input = self.input.lock();
-        input.check()?;
-        let mut looked_at = 0;
-        loop {
-            let pending = &input.buffer[input.start..];
-            let new = &pending[looked_at..];
-            let found = new
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .map(|at| looked_at + at + 1);
-            let length = found.unwrap_or(pending.len());
-            if found.is_some() || length >= limit || input.is_at_end {
-                let length = length.min(limit);
-                let line = pending[..length].to_vec();
-                input.start += length;
-                return Ok(line);
-            }
-            looked_at = length;
-            let mut chunk = [MaybeUninit::<u8>::uninit(); CHUNK];
-            let start = input.start;
-            input.buffer.drain(..start);
-            input.start = 0;
-            self.receive_chunk(&mut input, &mut chunk)?;
-        }
-    }
-
-    fn receive_chunk(
-        &self,
-        input: &mut InputState,
-        chunk: &mut [MaybeUninit<u8>],
-    ) -> Result<(), InputError> {
-        let mut bytes = Vec::new();
-        let read = self.transfer(input, chunk, |part| bytes.extend_from_slice(part))?;
-        debug_assert_eq!(read, bytes.len(), "all that was read is kept");
-        input.buffer.extend_from_slice(&bytes);
-        Ok(())
-    }
-
-    /// One read of the host; notes the end.
-    fn receive(
-        &self,
-        input: &mut InputState,
-        room: &mut [MaybeUninit<u8>],
-    ) -> Result<usize, InputError> {
-        self.transfer(input, room, |_| ())
-    }
-
-    fn transfer(
-        &self,
-        input: &mut InputState,
-        room: &mut [MaybeUninit<u8>],
-        mut see: impl FnMut(&[u8]),
-    ) -> Result<usize, InputError> {
-        input.was_asked = true;
-        let started = Instant::now();
-        let is_asking = room.is_empty();
-        let result = self.lent.with(|transport| match transport.read_body(room) {
-            Ok(part) => {
-                see(part);
-                Ok(part.len())
-            }
-            Err(ReadError::Aborted) => Err(InputError::Terminated),
-            Err(ReadError::Failed) => {
-                let why = transport.last_error();
-                Err(InputError::Failed(
-                    why.unwrap_or_else(|| "unknown reason".to_owned()),
-                ))
-            }
-        });
-        Counters::add(&self.counters.input_nanoseconds, started.elapsed());
-        match result.unwrap_or(Err(InputError::Ended)) {
-            Ok(count) => {
-                if !is_asking {
-                    input.is_at_end = count == 0;
-                    self.counters.input_reads.fetch_add(1, Ordering::Relaxed);
-                    self.counters
-                        .input_length
-                        .fetch_add(count as u64, Ordering::Relaxed);
-                }
-                Ok(count)
-            }
-            Err(error) => {
-                input.has_failed = true;
-                Err(error)
-            }
-        }
-    }
-
     /// Sets status line and headers, unless they are committed.
     pub(crate) fn start(&self, head: Head) {
         let mut answer = self.answer.lock();
@@ -384,11 +177,7 @@ impl Exchange {
     pub(crate) fn set_length(&self, length: u64) {
         let mut answer = self.answer.lock();
         if let Some(head) = answer.head.as_mut() {
-            let name = head.text.len();
-            head.text.extend_from_slice(b"Content-Length");
-            let value = head.text.len();
-            head.text.extend_from_slice(length.to_string().as_bytes());
-            head.add(name, value);
+            head.push(b"Content-Length", length.to_string().as_bytes());
         }
     }
 
@@ -650,60 +439,5 @@ fn failure(error: SendError, transport: &mut Transport<'_>) -> OutputError {
             let why = transport.last_error();
             OutputError::Failed(why.unwrap_or_else(|| "unknown reason".to_owned()))
         }
-    }
-}
-
-impl InputState {
-    fn check(&self) -> Result<(), InputError> {
-        if self.has_failed {
-            Err(InputError::AlreadyFailed)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Moves what was read ahead to `room`.
-    fn take(&mut self, room: &mut [MaybeUninit<u8>]) -> usize {
-        let pending = &self.buffer[self.start..];
-        let count = pending.len().min(room.len());
-        for (target, byte) in room.iter_mut().zip(&pending[..count]) {
-            target.write(*byte);
-        }
-        self.start += count;
-        count
-    }
-}
-
-impl Counters {
-    fn add(counter: &AtomicU64, time: Duration) {
-        counter.fetch_add(
-            u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
-    }
-
-    fn seconds(counter: &AtomicU64) -> f64 {
-        Duration::from_nanos(counter.load(Ordering::Relaxed)).as_secs_f64()
-    }
-
-    /// Time in reads of the body, seconds.
-    pub(crate) fn input_time(&self) -> f64 {
-        Counters::seconds(&self.input_nanoseconds)
-    }
-
-    /// Time in sends, seconds.
-    pub(crate) fn output_time(&self) -> f64 {
-        Counters::seconds(&self.output_nanoseconds)
-    }
-
-    /// Time that the request waited for the GIL, seconds.
-    pub(crate) fn gil_wait_time(&self) -> f64 {
-        Counters::seconds(&self.gil_nanoseconds)
-    }
-
-    /// Adds a wait for the GIL.
-    pub(crate) fn waited_for_gil(&self, time: Duration) {
-        Counters::add(&self.gil_nanoseconds, time);
-        self.gil_waits.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -7,7 +7,8 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::exchange::{Exchange, InputError};
+use super::body::InputError;
+use super::exchange::Exchange;
 use crate::python::bytes::collect;
 use crate::python::class::{Arguments, Class, Method, This};
 

@@ -4,12 +4,15 @@
 //! where the application runs ([`run`]); what can be sent without Python is sent after leaving it again.
 
 mod adapter;
+mod body;
+mod counters;
 mod current;
 mod environ;
 mod events;
 mod exchange;
 mod file_wrapper;
 pub(crate) mod finish;
+mod head;
 mod input;
 mod lines;
 mod module;
@@ -19,6 +22,7 @@ mod run;
 mod script;
 pub(crate) mod setup;
 mod signals;
+mod spare;
 pub(crate) mod state;
 mod streams;
 
@@ -271,6 +275,6 @@ pub(crate) fn is_busy(interpreter: &Interpreter) -> bool {
 
 /// Forgets what this thread keeps for its next request, before its thread states end.
 pub(crate) fn leave_thread() {
-    run::leave_thread();
+    spare::leave_thread();
     current::leave();
 }

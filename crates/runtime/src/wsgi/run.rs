@@ -3,14 +3,8 @@
 //! Everything in here holds the GIL but where [`Exchange::detached`] says otherwise. An answer that is a list or tuple of
 //! bytes is only gathered; it is sent after the GIL was given up.
 
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
-use std::ptr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -19,17 +13,16 @@ use wsgi_runtime_api::Outcome;
 use wsgi_runtime_api::engine::Request;
 
 use super::adapter::{Adapter, raised};
-use super::current::{self, InRequest};
+use super::current::InRequest;
 use super::events;
 use super::exchange::{Exchange, OutputError};
 use super::file_wrapper;
 use super::input::Input;
-use super::lines::Stream;
 use super::process::{ERROR, INFO, TRACE, is_logged};
 use super::report;
 use super::script::{Changed, Context, Found};
+use super::spare;
 use super::state::State;
-use super::streams::{self, Log};
 use crate::python::{class, descriptor, objects};
 
 /// Bodies up to this size are copied, so that no Python object is left when they are sent, bytes.
@@ -160,10 +153,10 @@ fn call<'py>(
     mut application: Bound<'py, PyAny>,
 ) -> After {
     let is_watched = state.has_subscribers(py);
-    let start = Start::now(is_watched);
+    let start = events::Start::now(is_watched);
     let prepared = || -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyAny>)> {
         let input = class::instance(state.types.input.bind(py), Input::new(Arc::clone(exchange)))?;
-        let errors = armed_errors(py, state, exchange)?;
+        let errors = spare::armed(py, state, exchange)?;
         let environs = state.environs.get().ok_or_else(|| {
             pyo3::exceptions::PyRuntimeError::new_err("the set-up of the interpreter has failed")
         })?;
@@ -180,7 +173,7 @@ fn call<'py>(
         Err(error) => return failed(py, state, exchange, Failure::Raised(error)),
     };
     if is_watched {
-        match request_started(py, state, request, &start, application, &environ) {
+        match events::request_started(py, state, request, &start, application, &environ) {
             Ok(replaced) => application = replaced,
             Err(error) => return failed(py, state, exchange, Failure::Raised(error)),
         }
@@ -193,10 +186,15 @@ fn call<'py>(
         Err(error) => failed(py, state, exchange, Failure::Raised(error)),
     };
     drop(environ);
-    disarm_errors(py, state);
+    spare::disarm(py, state);
     if is_watched {
         // Before its last byte, as far as the application has sent none.
-        if let Err(error) = request_finished(py, state, request, exchange, &start, &after) {
+        let outcome = match after {
+            After::Outcome(outcome) => Some(outcome),
+            _ => None,
+        };
+        let told = events::request_finished(py, state, request, exchange, &start, outcome);
+        if let Err(error) = told {
             let header = "WSGI0112: Event 'request_finished' cannot be published.";
             report::exception(py, &error, ERROR, header);
         }
@@ -361,225 +359,4 @@ fn exchange_failed(py: Python<'_>, exchange: &Exchange) -> Outcome {
     } else {
         exchange.failed()
     }
-}
-
-/// A `wsgi.errors` that nobody has used, and its log, for the next request of this thread.
-struct Spare {
-    state: *const State,
-    wrapper: Py<PyAny>,
-    log: Py<PyAny>,
-    /// In the environ of a request that has not ended.
-    is_lent: bool,
-}
-
-thread_local! {
-    // Never dropped: Python objects are freed behind a door, by `leave_thread`.
-    static SPARES: RefCell<ManuallyDrop<Vec<Spare>>> =
-        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
-}
-
-/// `wsgi.errors` for a request. Making a text wrapper is slow and most requests never use it, so one that was not touched,
-/// and that nobody kept, serves the next request of the thread.
-fn armed_errors<'py>(
-    py: Python<'py>,
-    state: &State,
-    exchange: &Arc<Exchange>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let spare = SPARES.with_borrow_mut(|spares| {
-        let mut spares = spares.iter_mut();
-        let spare = spares.find(|spare| ptr::eq(spare.state, state) && !spare.is_lent)?;
-        spare.is_lent = true;
-        Some((spare.wrapper.bind(py).clone(), spare.log.bind(py).clone()))
-    });
-    let (wrapper, log) = match spare {
-        Some(spare) => spare,
-        None => {
-            let (wrapper, log) = streams::wrapper(py, state, Stream::Errors)?;
-            let spare = Spare {
-                state,
-                wrapper: wrapper.clone().unbind(),
-                log: log.clone().unbind(),
-                is_lent: true,
-            };
-            SPARES.with_borrow_mut(|spares| spares.push(spare));
-            (wrapper, log)
-        }
-    };
-    if let Some(log) = class::value::<Log>(&log, state.types.log.bind(py)) {
-        log.arm(Arc::clone(exchange));
-    }
-    Ok(wrapper)
-}
-
-/// Takes `wsgi.errors` of the request that ends back, if it can be used again.
-fn disarm_errors(py: Python<'_>, state: &State) {
-    let lent = SPARES.with_borrow_mut(|spares| {
-        let mut places = spares.iter();
-        // The last one: a request around this one on the same thread has an earlier one.
-        let position = places.rposition(|spare| ptr::eq(spare.state, state) && spare.is_lent)?;
-        Some(spares.swap_remove(position))
-    });
-    let Some(mut spare) = lent else { return };
-    let log = spare.log.bind(py).clone();
-    let Some(value) = class::value::<Log>(&log, state.types.log.bind(py)) else {
-        return;
-    };
-    // Ours and the wrapper's, and the one in `log`.
-    let is_ours = objects::is_referred_to(&spare.wrapper, 1, py)
-        && objects::is_referred_to(&spare.log, 3, py);
-    if value.disarm() && is_ours {
-        spare.is_lent = false;
-        SPARES.with_borrow_mut(|spares| spares.push(spare));
-    }
-}
-
-/// Frees what this thread keeps.
-pub(super) fn leave_thread() {
-    let spares = SPARES.with_borrow_mut(|spares| std::mem::take(&mut **spares));
-    let mut by_state: Vec<(*const State, Vec<Spare>)> = Vec::new();
-    for spare in spares {
-        match by_state
-            .iter_mut()
-            .find(|(state, _)| ptr::eq(*state, spare.state))
-        {
-            Some((_, group)) => group.push(spare),
-            None => by_state.push((spare.state, vec![spare])),
-        }
-    }
-    for interpreter in crate::python::interpreter::all() {
-        let Some(state) = interpreter.state() else {
-            continue;
-        };
-        if let Some(place) = by_state
-            .iter()
-            .position(|(other, _)| ptr::eq(*other, state))
-        {
-            let (_, group) = by_state.swap_remove(place);
-            // The thread has a thread state there, so this cannot fail for want of one.
-            let _ = interpreter.enter(crate::python::Arrival::Errand, |_, _| drop(group));
-        }
-    }
-}
-
-/// When the application was called.
-struct Start {
-    /// Seconds since the epoch.
-    epoch: f64,
-    clock: Instant,
-    /// CPU time of this thread, if somebody wants to know.
-    cpu: Option<(f64, f64)>,
-}
-
-impl Start {
-    fn now(is_watched: bool) -> Start {
-        Start {
-            epoch: now(),
-            clock: Instant::now(),
-            cpu: if is_watched { cpu_time() } else { None },
-        }
-    }
-}
-
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// CPU time of the calling thread in user and system mode, seconds.
-fn cpu_time() -> Option<(f64, f64)> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "microseconds of CPU time fit 53 bits"
-    )]
-    let seconds = |time: nix::sys::time::TimeVal| time.num_microseconds() as f64 / 1e6;
-    Some((seconds(usage.user_time()), seconds(usage.system_time())))
-}
-
-/// `request_started` (API-310). Returns the application to call.
-fn request_started<'py>(
-    py: Python<'py>,
-    state: &State,
-    request: &Request<'_>,
-    start: &Start,
-    application: Bound<'py, PyAny>,
-    environ: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let payload = PyDict::new(py);
-    events::add_request(py, &payload)?;
-    add_times(request, &payload)?;
-    payload.set_item("daemon_connects", request.daemon_connects())?;
-    payload.set_item("daemon_restarts", request.daemon_restarts())?;
-    payload.set_item("application_start", start.epoch)?;
-    payload.set_item("application_object", &application)?;
-    payload.set_item(
-        "callable_object",
-        objects::latin1(py, request.callable_object())?,
-    )?;
-    payload.set_item("request_environ", environ)?;
-    events::publish(py, state, "request_started", &payload, None);
-    Ok(payload
-        .get_item("application_object")?
-        .unwrap_or(application))
-}
-
-fn add_times(request: &Request<'_>, payload: &Bound<'_, PyDict>) -> PyResult<()> {
-    payload.set_item("thread_id", request.thread_id())?;
-    payload.set_item("server_pid", request.server_pid())?;
-    payload.set_item("request_start", request.request_start())?;
-    payload.set_item("queue_start", request.queue_start())?;
-    payload.set_item("daemon_start", request.daemon_start())
-}
-
-/// `request_finished` (API-320).
-fn request_finished(
-    py: Python<'_>,
-    state: &State,
-    request: &Request<'_>,
-    exchange: &Exchange,
-    start: &Start,
-    after: &After,
-) -> PyResult<()> {
-    use std::sync::atomic::Ordering::Relaxed;
-
-    let time = start.clock.elapsed().as_secs_f64();
-    let counters = &exchange.counters;
-    let payload = PyDict::new(py);
-    events::add_request(py, &payload)?;
-    add_times(request, &payload)?;
-    payload.set_item("application_finish", now())?;
-    payload.set_item("application_time", time)?;
-    payload.set_item("input_reads", counters.input_reads.load(Relaxed))?;
-    payload.set_item("input_length", counters.input_length.load(Relaxed))?;
-    payload.set_item("input_time", counters.input_time())?;
-    payload.set_item("output_writes", counters.output_writes.load(Relaxed))?;
-    payload.set_item("output_length", counters.output_length.load(Relaxed))?;
-    payload.set_item("output_time", counters.output_time())?;
-    let status = match after {
-        After::Outcome(Outcome::TimedOut) => 504,
-        _ => exchange.status().unwrap_or(500),
-    };
-    payload.set_item("status", status)?;
-    if let (Some(before), Some(after)) = (start.cpu, cpu_time()) {
-        let (user, system) = (after.0 - before.0, after.1 - before.1);
-        let total = user + system;
-        // The clocks differ: never more CPU time than time.
-        let scale = if total > time && total > 0.0 {
-            time / total
-        } else {
-            1.0
-        };
-        payload.set_item("cpu_user_time", user * scale)?;
-        payload.set_item("cpu_system_time", system * scale)?;
-        payload.set_item("cpu_time", total * scale)?;
-    }
-    payload.set_item("gil_wait_time", counters.gil_wait_time())?;
-    payload.set_item("gil_wait_count", counters.gil_waits.load(Relaxed))?;
-    events::publish(py, state, "request_finished", &payload, None);
-    debug_assert!(
-        current::exchange().is_some(),
-        "events belong to the request"
-    );
-    Ok(())
 }

@@ -182,7 +182,7 @@ impl Scripts {
         script.generation.fetch_add(1, Ordering::AcqRel);
         let result = script.load(py, state, context);
         script.generation.fetch_add(1, Ordering::AcqRel);
-        Ok(result.map_or(Found::Failed, Found::Module))
+        Ok(result?.map_or(Found::Failed, Found::Module))
     }
 }
 
@@ -261,13 +261,14 @@ impl Script {
         String::from_utf8_lossy(&self.path).into_owned()
     }
 
-    /// Loads the file; None if that failed, which was logged. The caller holds the lock.
+    /// Loads the file; None if that failed, which was logged, an error if the request was interrupted meanwhile. The
+    /// caller holds the lock.
     fn load<'py>(
         &self,
         py: Python<'py>,
         state: &State,
         context: Context,
-    ) -> Option<Bound<'py, PyModule>> {
+    ) -> PyResult<Option<Bound<'py, PyModule>>> {
         let modules = state.sys_modules.bind(py);
         let is_again = modules.del_item(self.name.bind(py)).is_ok();
         let verb = if is_again { "Reload" } else { "Load" };
@@ -280,13 +281,19 @@ impl Script {
         report::line(py, INFO, &text);
         let failure = match self.compile(py) {
             Ok((code, modified)) => match self.execute(py, state, &code, modified) {
-                Ok(module) => return Some(module),
+                Ok(module) => return Ok(Some(module)),
                 Err(error) => Failure { error, read: false },
             },
             Err(error) => Failure { error, read: true },
         };
+        if failure
+            .error
+            .is_instance(py, state.request_timeout.bind(py))
+        {
+            return Err(failure.error);
+        }
         self.log(py, state, &failure, context);
-        None
+        Ok(None)
     }
 
     fn compile<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, i64)> {

@@ -16,7 +16,7 @@ use crate::wait::wait_within;
 
 /// How long a server may take until it and all of its processes are gone. Bounded by the 3 s of httpd and the 5 s of
 /// `shutdown-timeout`; more than that only because the machine may be busy.
-const STOP_BOUND: Duration = Duration::from_secs(30);
+const STOP_BOUND: Duration = Duration::from_secs(20);
 
 /// Crashes of httpd's own children after they were told to stop, in all servers of this process (see [`Server::stop`]).
 static STOP_CRASHES: AtomicU32 = AtomicU32::new(0);

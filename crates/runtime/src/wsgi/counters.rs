@@ -1,0 +1,60 @@
+//! What a request did, counted for the event `request_finished`. Written and read without locks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What the request did, for `request_finished` (API-320).
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Reads of the body.
+    pub(crate) input_reads: AtomicU64,
+    /// Bytes that they gave.
+    pub(crate) input_length: AtomicU64,
+    /// Time that they took.
+    pub(super) input_nanoseconds: AtomicU64,
+    /// Blocks of the application.
+    pub(crate) output_writes: AtomicU64,
+    /// Bytes in them.
+    pub(crate) output_length: AtomicU64,
+    /// Time that sending them took.
+    pub(super) output_nanoseconds: AtomicU64,
+    /// Time that was spent waiting for the GIL.
+    pub(super) gil_nanoseconds: AtomicU64,
+    /// How often.
+    pub(crate) gil_waits: AtomicU64,
+}
+
+impl Counters {
+    /// Adds a time.
+    pub(super) fn add(counter: &AtomicU64, time: Duration) {
+        counter.fetch_add(
+            u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn seconds(counter: &AtomicU64) -> f64 {
+        Duration::from_nanos(counter.load(Ordering::Relaxed)).as_secs_f64()
+    }
+
+    /// Time in reads of the body, seconds.
+    pub(crate) fn input_time(&self) -> f64 {
+        Counters::seconds(&self.input_nanoseconds)
+    }
+
+    /// Time in sends, seconds.
+    pub(crate) fn output_time(&self) -> f64 {
+        Counters::seconds(&self.output_nanoseconds)
+    }
+
+    /// Time that the request waited for the GIL, seconds.
+    pub(crate) fn gil_wait_time(&self) -> f64 {
+        Counters::seconds(&self.gil_nanoseconds)
+    }
+
+    /// Adds a wait for the GIL.
+    pub(crate) fn waited_for_gil(&self, time: Duration) {
+        Counters::add(&self.gil_nanoseconds, time);
+        self.gil_waits.fetch_add(1, Ordering::Relaxed);
+    }
+}
