@@ -42,8 +42,10 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
     let clock = Clock::start(&process, probe);
 
     process.life.serve();
+    // Told first: a request that kills the process at once must not look like a failure to start.
+    let told = control.send(&FromDaemon::Ready);
     process.dispatch.open().map_err(StartError::Dispatch)?;
-    if control.send(&FromDaemon::Ready).is_err() {
+    if told.is_err() {
         process
             .life
             .stop(Reason::SignalPipeError, &process.dispatch);
