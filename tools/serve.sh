@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 port=${PORT:-8000}
 examples=$PWD/examples
 run=$examples/.run
-module=$PWD/${CARGO_TARGET_DIR:-target}/release/libmod_wsgi.so
+module=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")/release/libmod_wsgi.so
 modules=$("${APXS:-apxs}" -q LIBEXECDIR)
 python=${PYTHON:-/usr/bin/python3}
 httpd=$(command -v apache2 || command -v httpd || echo /usr/sbin/apache2)

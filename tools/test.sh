@@ -2,7 +2,7 @@
 # test.sh PYTHON…: all tests, after tools/build.sh debug. Ends with the count of tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target=$PWD/${CARGO_TARGET_DIR:-target}
+target=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
 export WSGI_TEST_VENV=${WSGI_TEST_VENV:-$target/test-venv}
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
 python=$1
