@@ -1,6 +1,6 @@
 //! Headers, lengths and redirects of answers, and how several answers share a connection.
 
-use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject};
+use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until};
 
 /// A script whose application has this body.
 fn app(body: &str) -> String {
@@ -369,3 +369,20 @@ fn pipelining(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(pipelining: event prefork);
+
+/// REQ-441, REQ-444: a short answer reaches the client before `close()`, which may take its time (work after the answer is
+/// done there).
+fn close_does_not_hold_the_answer(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let url = server.case(
+        "closing",
+        "import os, time\n\nclass Answer:\n    def __iter__(self):\n        return iter([b'short'])\n\n    def close(self):\n        while not os.path.exists('{data}/go'):\n            time.sleep(0.01)\n        open('{data}/closed', 'w').close()\n\ndef application(environ, start_response):\n    start_response('200 OK', [('Content-Length', '5')])\n    return Answer()\n",
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "short");
+    assert!(!server.path("data/closed").exists());
+    server.write("data/go", "");
+    wait_until("close() has ended", || {
+        server.path("data/closed").exists().then_some(())
+    });
+}
+matrix!(close_does_not_hold_the_answer: event worker prefork);

@@ -37,6 +37,16 @@ impl<'r> Connection<'r> {
         unsafe { self.raw.as_ref() }
     }
 
+    /// Whether it is one stream of a connection that carries several (HTTP/2).
+    pub(super) fn is_stream(&self) -> bool {
+        !self.record().master.is_null()
+    }
+
+    /// The filters next to the network, behind those of the request.
+    pub(super) fn output_filters(&self) -> *mut apache_sys::ap_filter_t {
+        self.record().output_filters
+    }
+
     /// Port of the peer.
     pub fn peer_port(&self) -> u16 {
         port(self.record().client_addr)

@@ -13,6 +13,10 @@ use super::{Request, body, process};
 /// Lowest protocol in which a body can be seen to be incomplete without its length.
 const HTTP_1_1: i32 = 1001;
 
+/// Up to this many bytes the end of an answer is flushed: that fits into any socket's buffer, so no thread waits for a slow
+/// client. More than this httpd writes on its own as it comes, as far as the client takes it.
+const SMALL: u64 = 8000;
+
 /// What follows the data of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -43,6 +47,8 @@ pub struct WriteError {
 pub struct Brigade<'r> {
     request: Request<'r>,
     raw: NonNull<apr_bucket_brigade>,
+    /// Bytes passed since the last flush.
+    unflushed: u64,
     lives: PhantomData<&'r apr_bucket_brigade>,
 }
 
@@ -52,6 +58,7 @@ impl<'r> Brigade<'r> {
         Brigade {
             request: *request,
             raw: create_brigade(request),
+            unflushed: 0,
             lives: PhantomData,
         }
     }
@@ -73,6 +80,7 @@ impl<'r> Brigade<'r> {
         }
         let sendfile = sendfile && self.request.is_sendfile_enabled();
         let handle = self.own_file(file, sendfile)?;
+        self.unflushed = self.unflushed.saturating_add(len);
         let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
         let len = i64::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: a live brigade, and a file that belongs to the pool given with it.
@@ -148,27 +156,51 @@ impl<'r> Brigade<'r> {
                 )
             };
             self.append(bucket);
+            self.unflushed = self.unflushed.saturating_add(block.len() as u64);
         }
         match after {
             After::More => {}
             After::UnsizedEnd if self.is_empty() => return self.pass([], After::End),
             After::UnsizedEnd => {
-                // httpd sets a Content-Length where the end comes with the first data.
-                self.pass([], After::Flush)?;
+                // httpd sets a Content-Length where the end comes with the first data, and where a content filter holds the
+                // first data back until then.
+                let begin = if self.request.has_content_filters() {
+                    After::Flush
+                } else {
+                    After::More
+                };
+                self.pass([], begin)?;
                 return self.pass([], After::End);
             }
             After::Flush => {
                 // SAFETY: the connection's live allocator.
                 let bucket = unsafe { apache_sys::apr_bucket_flush_create(self.allocator()) };
                 self.append(bucket);
+                self.unflushed = 0;
             }
             After::End => {
                 // SAFETY: the connection's live allocator.
                 let bucket = unsafe { apache_sys::apr_bucket_eos_create(self.allocator()) };
                 self.append(bucket);
+                self.pass_on()?;
+                return self.push();
             }
         }
         self.pass_on()
+    }
+
+    /// Writes a small answer now that it is complete. The event MPM would do so after the handler: after the application's
+    /// `close()`, and after it has looked in vain for the next request, so that each request of a client that waits for its
+    /// answer costs a way through the poll set and another thread.
+    fn push(&mut self) -> Result<(), WriteError> {
+        let connection = self.request.connection();
+        if self.unflushed > SMALL || connection.is_stream() {
+            return Ok(());
+        }
+        // SAFETY: the connection's live allocator.
+        let bucket = unsafe { apache_sys::apr_bucket_flush_create(self.allocator()) };
+        self.append(bucket);
+        self.pass_to(connection.output_filters())
     }
 
     /// Ends the answer so that the client notices that it is cut short (REQ-466): no final chunk or too few bytes and a closed
@@ -199,7 +231,11 @@ impl<'r> Brigade<'r> {
     }
 
     fn pass_on(&mut self) -> Result<(), WriteError> {
-        let filters = self.request.output_filters();
+        self.pass_to(self.request.output_filters())
+    }
+
+    /// `filters`: those of the request or of its connection.
+    fn pass_to(&mut self, filters: *mut apache_sys::ap_filter_t) -> Result<(), WriteError> {
         // SAFETY: the request's own filters, in its handler, and our own brigade.
         let status = unsafe { apache_sys::ap_pass_brigade(filters, self.raw.as_ptr()) };
         // SAFETY: our own brigade; whatever a filter left in it must not outlive the blocks.

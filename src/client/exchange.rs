@@ -119,8 +119,8 @@ pub(super) struct State {
     pub(super) deaf: bool,
     /// An earlier attempt was refused.
     pub(super) again: bool,
-    /// Something came.
-    pub(super) answered: bool,
+    /// How often something came.
+    pub(super) receipts: u64,
     /// `Continue` came.
     pub(super) continued: bool,
     /// Parts of a long body were read from the client, so that it cannot be sent again.
@@ -287,7 +287,7 @@ impl<A: Apache> Exchange<'_, A> {
                 }
                 // An incomplete head is never executed.
                 Err(error) if state.sent < head_len => {
-                    if is_closed(&error) && !state.answered {
+                    if is_closed(&error) && state.receipts == 0 {
                         return Ok(Some(Ended::NotTaken));
                     }
                     return Err(Failure::Send {

@@ -31,11 +31,11 @@ impl<A: Apache> Exchange<'_, A> {
         if state.unflushed == 0 {
             return self.receive_once(link, state, Wait::Block);
         }
-        if let Some(ended) = self.receive_available(link, state)? {
-            return Ok(Some(ended));
-        }
-        if state.unflushed == 0 {
-            return Ok(None);
+        let receipts = state.receipts;
+        let ended = self.receive_available(link, state)?;
+        // What came may be what the caller waits for: the daemon may have nothing else to say before it hears from us.
+        if ended.is_some() || state.receipts > receipts {
+            return Ok(ended);
         }
         let mut set = [PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)];
         let delay = poll_timeout(Some(self.group.limits.flush_delay));
@@ -78,7 +78,7 @@ impl<A: Apache> Exchange<'_, A> {
                 Err(error) => return self.broken(state, error).map(Some),
             };
         self.buffers.inbox.filled(count);
-        state.answered = true;
+        state.receipts += 1;
         if descriptor.is_some() {
             state.descriptor = descriptor;
         }
@@ -255,7 +255,7 @@ impl<A: Apache> Exchange<'_, A> {
             }
         }
         if error.kind() == ErrorKind::ConnectionReset
-            && !state.answered
+            && state.receipts == 0
             && !state.consumed
             && state.sent <= ONE_READ
         {

@@ -474,6 +474,36 @@ fn an_answer_reaches_a_client_that_still_sends() {
     daemon.join().unwrap();
 }
 
+/// DMN-244: the go-ahead behind a piece of the answer is seen at once, whatever the number of receives that it takes.
+#[test]
+fn a_go_ahead_behind_data_is_not_overlooked() {
+    let rig = Rig::new();
+    let sizes = (1..=12).map(|n| n * 50_000);
+    let daemon = rig.daemon({
+        let sizes = sizes.clone();
+        move |listener| {
+            let mut peer = Peer::greeted(&listener);
+            for size in sizes {
+                peer.head();
+                peer.send(&[begun(&vec![7; size]), go_on()].concat());
+                assert_eq!(peer.body().len(), 100_000);
+                let mut out = Vec::new();
+                AnswerEnd::Complete.encode(&mut out);
+                peer.send(&out);
+            }
+        }
+    });
+    for size in sizes {
+        rig.board.set_idle(0, 1);
+        let mut side = Side::uploading(vec![1; 100_000]);
+        let outcome = rig
+            .forward(&mut side, BodyFacts::Length(100_000), LONG)
+            .unwrap();
+        assert_eq!((outcome, side.out.len()), (Outcome::Done, size));
+    }
+    daemon.join().unwrap();
+}
+
 /// DMN-241: a body that breaks off is reported to the daemon, and the client gets its status.
 #[test]
 fn a_broken_body_is_told() {
