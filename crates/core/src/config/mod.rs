@@ -17,6 +17,7 @@ mod process;
 pub mod reference;
 mod set;
 mod table;
+mod values;
 pub mod words;
 
 pub use alias::{Alias, ServerConfig};

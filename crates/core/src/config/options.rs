@@ -2,7 +2,7 @@
 
 use super::group::{Account, DaemonOptions};
 use super::place::Host;
-use super::set;
+use super::values;
 use super::{ConfigError, NoticeLevel, Place};
 
 /// What an option's setter gets.
@@ -51,7 +51,7 @@ impl OptionContext<'_> {
 
     /// GEN-10: what C's atoi makes of it; trailing characters leave a warning.
     fn number(&mut self) -> i64 {
-        let (number, whole) = set::leading_number(self.value);
+        let (number, whole) = values::leading_number(self.value);
         if !whole {
             self.warnings.push(format!(
                 "WSGI5001: {DIRECTIVE} {}: option {}={} was read as {number}; write the number alone.",
@@ -195,11 +195,11 @@ options! {
 
     "python-version", "X.Y", "WSGIPythonVersion", false, true,
     "Python version of a group without `python-home`, like `3.13`. Not in mod_wsgi.",
-    |o, c| { if !set::is_version(c.value) { return Err(c.fail("a version like 3.13")) } o.python_version = Some(c.value.to_owned()) };
+    |o, c| { if !values::is_version(c.value) { return Err(c.fail("a version like 3.13")) } o.python_version = Some(c.value.to_owned()) };
 
     "python-path", "paths, colon separated", "none", true, true,
     "Folders for the front of `sys.path`, whose `.pth` files are read. WSGIPythonPath does not apply to daemon groups.",
-    |o, c| o.python_path = set::path_list(c.value);
+    |o, c| o.python_path = values::path_list(c.value);
 
     "python-eggs", "path", "none", true, true,
     "Environment variable `PYTHON_EGG_CACHE`.",
@@ -207,7 +207,7 @@ options! {
 
     "switch-interval", "seconds", "Python's", false, true,
     "`sys.setswitchinterval` for all interpreters of the processes that share a GIL. Wins over WSGISwitchInterval.",
-    |o, c| o.switch_interval = Some(set::positive_float(c.value).ok_or_else(|| c.fail("a number of seconds over 0"))?);
+    |o, c| o.switch_interval = Some(values::positive_float(c.value).ok_or_else(|| c.fail("a number of seconds over 0"))?);
 
     "stack-size", "bytes", "the system's", false, true,
     "Stack of each thread that runs requests.",
@@ -267,7 +267,7 @@ options! {
 
     "server-metrics", "On or Off", "Off", false, false,
     "Lets `mod_wsgi.server_metrics()` show Apache's scoreboard in this group.",
-    |o, c| o.server_metrics = set::switch(DIRECTIVE, c.value)?;
+    |o, c| o.server_metrics = values::switch(DIRECTIVE, c.value)?;
 
     "maximum-requests", "count", "0 (off)", false, true,
     "Requests after which a process is replaced. Its replacement serves before it ends.",
@@ -355,7 +355,7 @@ pub(super) fn set_option(
             .find(|(old, _)| *old == name)
             .map(|(_, hint)| (*hint).to_owned());
         let hint = hint
-            .unwrap_or_else(|| set::known("Options", DAEMON_OPTIONS.iter().map(|row| row.name)));
+            .unwrap_or_else(|| values::known("Options", DAEMON_OPTIONS.iter().map(|row| row.name)));
         return Err(ConfigError::Option {
             directive: DIRECTIVE,
             option: name.to_owned(),
