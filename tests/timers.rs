@@ -107,6 +107,7 @@ fn request_timeout() {
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
     assert_eq!(status(&mut held), 502);
     assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
+    assert_eq!(server.log().count("in hold_here"), 1, "dumped once");
     assert_ne!(pid(&server, "/app"), held.daemon.pid);
 }
 
@@ -211,6 +212,29 @@ fn deadlock_timeout() {
     assert_eq!(answer.status, 502, "{}", answer.shown());
     assert_ne!(pid(&server, "/app"), blocked);
     assert!(!server.path("data/reasons").exists());
+}
+
+/// DMN-440: while the whole process was stopped, nothing can be said about its Python.
+#[test]
+fn a_stopped_process_is_not_deadlocked() {
+    let server = server("deadlock-timeout=3");
+    let first = pid(&server, "/app");
+    let daemon = daemon(&server, first);
+    if !subject().is_ours() {
+        return;
+    }
+    daemon.signal(Signal::SIGSTOP);
+    wait_until("a stopped process", || {
+        daemon.status("State")?.starts_with('T').then_some(())
+    });
+    // Longer than deadlock-timeout; being longer still changes nothing.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    daemon.signal(Signal::SIGCONT);
+    for _ in 0..20 {
+        assert_eq!(pid(&server, "/app"), first);
+    }
+    daemon.signal(Signal::SIGUSR1);
+    assert_eq!(reason(&server, first), "graceful_signal");
 }
 
 /// DP-64, DP-88, DMN-029, DMN-445: a process without requests is replaced after a while; one that never had any is not.
