@@ -3,7 +3,6 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use wsgi_core::life::Reason;
 use wsgi_core::wire::{
@@ -194,11 +193,7 @@ impl<'p> Speaker<'p> {
             log::coded(84, Level::Error, text);
             return Ok(after(answer.refuse(Refusal::Queue)));
         }
-        if process.first_request.load(Ordering::Relaxed) == 0 {
-            process
-                .first_request
-                .store(clock::monotonic_micros(), Ordering::Relaxed);
-        }
+        process.note_request();
         if head.flags & REQUEST_IGNORE_ACTIVITY == 0
             && process.settings.limits.inactivity_timeout > 0
         {

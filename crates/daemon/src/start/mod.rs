@@ -118,7 +118,7 @@ pub(crate) fn run(
             .map(Duration::from_secs),
     };
     let dispatch = Dispatch::new(listener, board, options).map_err(StartError::Dispatch)?;
-    let life = Life::new().map_err(StartError::Dispatch)?;
+    let life = Life::new(&settings.group).map_err(StartError::Dispatch)?;
     let process = Arc::new(Process::new(settings, runtime, dispatch, life, loaded));
     Ok(Started {
         process,

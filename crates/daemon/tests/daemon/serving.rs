@@ -23,8 +23,10 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn a_kept_connection_serves_many_requests() {
     let daemon = Daemon::ready(settings(2));
-    assert_eq!(daemon.board.phase(SLOT), 2);
-    assert_eq!(daemon.board.idle(SLOT), 2);
+    // It says that it is ready before it opens.
+    until("open", || {
+        (daemon.board.phase(SLOT), daemon.board.idle(SLOT)) == (2, 2)
+    });
     let mut child = daemon.child();
     child.ask("hello");
     child.expect_welcome();
