@@ -29,7 +29,6 @@ const FUNCTIONS: &[&str] = &[
     "ap_mpm_query",
     "ap_unixd_mpm_get_retained_data",
     "ap_state_query",
-    "ap_close_listeners",
     // request
     "ap_allow_options",
     "ap_discard_request_body",

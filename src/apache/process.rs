@@ -121,12 +121,6 @@ pub fn configuration_pass() -> Pass {
     if check { Pass::Check } else { Pass::Run }
 }
 
-/// Closes httpd's own listening sockets in a process that does not serve them (the supervisor).
-pub fn close_listeners() {
-    // SAFETY: closes the sockets of httpd's list; no other thread exists in a fresh fork.
-    unsafe { apache_sys::ap_close_listeners() };
-}
-
 /// Forks the httpd parent, which has one thread only. The child runs `body`, in which a panic is caught, and ends with the exit
 /// status that `body` returns, without running httpd's cleanups or exit handlers. Returns the child's pid.
 ///
