@@ -572,6 +572,22 @@ pub(super) fn switch_interval(name: &'static str, value: &str, place: &mut Place
     Ok(())
 }
 
+/// DIR-092, DIR-100: a whole process has a GIL or none.
+pub(super) fn free_threading(name: &'static str, value: &str, place: &mut Place<'_>) -> Done {
+    let is_wanted = switch(name, value)?;
+    let rule = place.global.rule();
+    rule.free_threading = Some(is_wanted);
+    if rule.application_group.is_some() {
+        let text = format!(
+            "WSGI0201: {name} at {}:{} is ignored: a section with application-group cannot say it, because it is decided \
+             for a whole process.",
+            place.file, place.line
+        );
+        place.global.notice(NoticeLevel::Warn, text);
+    }
+    Ok(())
+}
+
 /// DIR-083: at top level the path of embedded mode, in a section a layer of its own.
 pub(super) fn python_path(value: &str, place: &mut Place<'_>) -> Done {
     let entries = path_list(value);
