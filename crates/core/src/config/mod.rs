@@ -28,4 +28,5 @@ pub use group::{Account, DaemonGroup, DaemonOptions};
 pub use layer::{Effective, HandlerScript, HookScript, Layer, MapHead};
 pub use options::{DAEMON_OPTIONS, DaemonOption};
 pub use place::{Host, Place};
+pub use process::PythonFacts;
 pub use table::DIRECTIVES;

@@ -831,10 +831,7 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| {
-            p.global.rule().free_threading = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: set::free_threading,
     },
     Directive {
         name: "<WSGIInterpreterOptions",
