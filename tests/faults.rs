@@ -1,6 +1,7 @@
 //! Daemons that crash, hang, run out of something or cannot start: only what they were working on fails, with the right
 //! status and in bounded time, other groups notice nothing, and everything recovers. Each test prints its counts.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -178,6 +179,20 @@ fn daemon(server: &Server, group: &str) -> Process {
     })
 }
 
+/// Stops a process and waits until none of its threads runs.
+fn stop(process: &Process) {
+    process.signal(Signal::SIGSTOP);
+    let tasks = format!("/proc/{}/task", process.pid);
+    wait_until("all threads to be stopped", || {
+        let mut tasks = fs::read_dir(&tasks).expect("its threads").flatten();
+        let is_stopped = |task: fs::DirEntry| {
+            let status = fs::read_to_string(task.path().join("status"));
+            status.is_ok_and(|text| text.contains("State:\tT"))
+        };
+        tasks.all(is_stopped).then_some(())
+    });
+}
+
 /// DP-83, DP-84, DMN-125: out of memory is an error of the one request that asks for too much.
 #[test]
 fn out_of_memory_is_an_error_of_one_request() {
@@ -241,7 +256,7 @@ fn a_stopped_process_is_waited_for_in_bounds() {
     let (own, other) = load_while(&server, || {
         thread::sleep(Duration::from_millis(300));
         let daemon = daemon(&server, "live");
-        daemon.signal(Signal::SIGSTOP);
+        stop(&daemon);
         stopped = Some(daemon);
     });
     println!("stopped: group: {own}\nstopped: other group: {other}");
@@ -273,7 +288,7 @@ fn the_only_process_is_stopped() {
     let server = server("processes=1 threads=2 socket-timeout=1 display-name=%{GROUP}");
     let daemon = daemon(&server, "live");
     server.get("/").expect(200);
-    daemon.signal(Signal::SIGSTOP);
+    stop(&daemon);
     thread::scope(|scope| {
         for number in 0..5 {
             let server = &server;
