@@ -80,6 +80,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_proc_other_child_unregister",
     "apr_socket_timeout_(get|set)",
     "apr_strerror",
+    "apr_temp_dir_get",
     "apr_table_(addn|elts|get|setn|unset)",
     "wsgi_shim_.*",
 ];

@@ -1,5 +1,7 @@
 //! Facts about the httpd process and program, and what a module does to them.
 
+use std::ptr;
+
 use super::{Pool, text};
 
 /// User and group that httpd's children run as.
@@ -83,6 +85,18 @@ pub fn server_root_relative<'p>(pool: Pool<'p>, path: &[u8]) -> Option<&'p [u8]>
     let absolute = unsafe { apache_sys::ap_server_root_relative(pool.as_ptr(), copy.as_ptr()) };
     // SAFETY: null or a text of the pool.
     unsafe { text::bytes(absolute) }
+}
+
+/// Folder for temporary files, by APR's rules (`TMPDIR`, `/tmp` …: the first that this process can write to). None if there is none.
+pub fn temporary_directory(pool: Pool<'_>) -> Option<&[u8]> {
+    let mut directory = ptr::null();
+    // SAFETY: a live pool; the text is written on success.
+    let status = unsafe { apache_sys::apr_temp_dir_get(&mut directory, pool.as_ptr()) };
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: a text of the pool.
+    unsafe { text::bytes(directory) }
 }
 
 /// Runtime folder that httpd was compiled with (`/var/run/apache2`), absolute; the default of WSGISocketPrefix is in it (DOC-08).

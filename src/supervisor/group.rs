@@ -364,5 +364,6 @@ fn limits(group: &DaemonGroup) -> ClientLimits {
         flush_delay: Duration::from_millis(options.response_flush_delay.into()),
         response_buffer: options.response_buffer_size.into(),
         header_buffer: options.header_buffer_size as usize,
+        request_spool: options.request_spool as usize,
     }
 }

@@ -19,6 +19,7 @@ pub mod passwd;
 pub mod process;
 pub mod signals;
 pub mod stream;
+pub mod temporary;
 pub mod trust;
 
 use std::io;
