@@ -7,6 +7,8 @@
 //! in children, in the threads that serve requests.
 #![allow(unsafe_code)] // C functions that httpd calls; see the promises above
 
+mod choice;
+mod dispatch;
 pub mod environ;
 pub mod handler;
 mod start;

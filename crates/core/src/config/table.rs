@@ -378,7 +378,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "Script that chooses process group, interpreter and callable for each request.",
         doc: "Script that chooses process group, interpreter and callable for each request. Runs in Apache's own processes.",
         example: "WSGIDispatchScript /srv/site/dispatch_script.wsgi",
-        effect: Effect::Later("requests that it applies to are refused"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| set::hook_script(n, a, p, |l| &mut l.dispatch_script),
