@@ -135,6 +135,13 @@ pub fn configuration_pass() -> Pass {
     if check { Pass::Check } else { Pass::Run }
 }
 
+/// Whether this run only checks the configuration (`httpd -t`).
+pub fn is_configuration_test() -> bool {
+    // SAFETY: a plain query.
+    let mode = unsafe { apache_sys::ap_state_query(apache_sys::AP_SQ_RUN_MODE) };
+    mode == apache_sys::AP_SQ_RM_CONFIG_TEST
+}
+
 /// Forks the httpd parent, which has one thread only. The child runs `body`, in which a panic is caught, and ends with the exit
 /// status that `body` returns, without running httpd's cleanups or exit handlers. Returns the child's pid.
 ///
