@@ -42,6 +42,10 @@ const FUNCTIONS: &[&str] = &[
     "ap_set_content_length",
     "ap_set_last_modified",
     "ap_update_mtime",
+    "ap_get_useragent_host",
+    "ap_psignature",
+    "ap_satisfies",
+    "ap_some_auth_required",
     "apr_date_parse_http",
     // filters, brigades, buckets
     // CGI variables
@@ -141,6 +145,8 @@ const VALUES: &[&str] = &[
     "AP_REGEX?_.*",
     "AP_REG_.*",
     "PROXYREQ_.*",
+    "REMOTE_HOST",
+    "SATISFY_ANY",
 ];
 
 fn main() {

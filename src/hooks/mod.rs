@@ -7,10 +7,12 @@
 //! in children, in the threads that serve requests.
 #![allow(unsafe_code)] // C functions that httpd calls; see the promises above
 
+mod access;
 mod choice;
 mod dispatch;
 pub mod environ;
 pub mod handler;
+mod script;
 mod start;
 pub mod translate;
 
@@ -175,7 +177,7 @@ unsafe extern "C" fn on_fixups(r: *mut request_rec) -> c_int {
 /// Called by httpd with a live request.
 unsafe extern "C" fn on_check_access(r: *mut request_rec) -> c_int {
     // SAFETY: httpd hands a live request to its hooks and waits for them.
-    unsafe { guard::request_hook(r, "access_checker", translate::refuse_access_script) }
+    unsafe { guard::request_hook(r, "access_checker", access::check) }
 }
 
 /// `handler`.

@@ -395,7 +395,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "Script whose allow_access decides who may have access.",
         doc: "Script whose `allow_access` decides who may have access. Runs in Apache's own processes.",
         example: "WSGIAccessScript /srv/site/access_script.wsgi",
-        effect: Effect::Later("requests that it applies to are refused"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| set::hook_script(n, a, p, |l| &mut l.access_script),
