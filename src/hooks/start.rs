@@ -2,6 +2,7 @@
 //!
 //! `check` and `configured` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
 
+use super::dump;
 use crate::apache::{Level, Pool, Server, Status, log, process};
 use crate::supervisor::Daemons;
 use crate::{config, embedded, supervisor};
@@ -30,6 +31,7 @@ pub(super) fn configured(pconf: Pool<'_>, main: &Server<'_>) -> Status {
         process::add_version_component(pconf, &format!("Python/{major}.{minor}"));
     }
     config::log_notices(main);
+    dump::log_warnings(main);
     match supervisor::start(pconf, main, global) {
         Ok(daemons) => {
             config::server(main).attach(daemons);
