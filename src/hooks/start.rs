@@ -4,6 +4,7 @@
 
 use wsgi_core::config::{Global, PythonFacts};
 
+use super::dump;
 use crate::apache::{Level, Pool, Server, Status, log, process};
 use crate::installed::{self, Wanted};
 use crate::supervisor::Daemons;
@@ -34,6 +35,7 @@ pub(super) fn configured(pconf: Pool<'_>, main: &Server<'_>) -> Status {
     }
     config::log_notices(main);
     log_what_pythons_lack(main, global);
+    dump::log_warnings(main);
     match supervisor::start(pconf, main, global) {
         Ok(daemons) => {
             config::server(main).attach(daemons);
