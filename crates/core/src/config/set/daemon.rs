@@ -44,7 +44,8 @@ pub(in crate::config) fn daemon_process(
         name: group,
         id,
         server_ordinal: place.server_ordinal,
-        server_name: place.server_name.map(str::to_owned),
+        // Known when the whole configuration was read.
+        server_name: None,
         options: values,
     });
     Ok(())
@@ -63,14 +64,14 @@ pub(in crate::config) fn socket_prefix(
         expected,
     };
     let path = place.host.server_root_relative(value);
-    let path =
-        path.ok_or_else(|| wrong("a path that is absolute or below ServerRoot".to_owned()))?;
+    let path = path
+        .ok_or_else(|| wrong("must be a path that is absolute or below ServerRoot".to_owned()))?;
     // `.PID.GENERATION.ID.sock` with everything at its longest that is likely.
     const SUFFIX: usize = ".4194304.99999.99.sock".len();
     let limit = place.host.socket_path_limit();
     if path.len() + SUFFIX >= limit {
         let expected = format!(
-            "a path of at most {} bytes, because the names of sockets made from it may have {limit}",
+            "must be a path of at most {} bytes, because the names of sockets made from it may have {limit}",
             limit.saturating_sub(SUFFIX + 1)
         );
         return Err(wrong(expected));
@@ -93,7 +94,7 @@ pub(in crate::config) fn accept_mutex(
             directive: name,
             what: "the argument".to_owned(),
             value: value.to_owned(),
-            expected: KNOWN.join(", "),
+            expected: format!("must be one of {}", KNOWN.join(", ")),
         });
     }
     place.global.accept_mutex = Some(value.to_ascii_lowercase());

@@ -24,7 +24,7 @@ pub(in crate::config) fn proxy_headers(
                 directive: name,
                 what: "a header name".to_owned(),
                 value: word,
-                expected: "letters, digits and '-'".to_owned(),
+                expected: "must be letters, digits and '-'".to_owned(),
             });
         };
         headers.push(key);
@@ -51,9 +51,7 @@ pub(in crate::config) fn proxies(name: &'static str, line: &str, place: &mut Pla
                 directive: name,
                 what: "an address".to_owned(),
                 value: word,
-                expected:
-                    "an IP address, address/bits, address/netmask or the front of an IPv4 address"
-                        .to_owned(),
+                expected: "must be an IP address, address/bits, IPv4 address/netmask or the front of an IPv4 address".to_owned(),
             });
         };
         networks.push(network);
@@ -71,25 +69,35 @@ pub(in crate::config) fn proxies(name: &'static str, line: &str, place: &mut Pla
     Ok(())
 }
 
+/// The network that a word means. None for what is none, and for an IPv4 address in IPv6 form: peers are compared as IPv4.
 fn network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(IpNet::from(address));
+        return Some(IpNet::from(address)).filter(|network| !is_mapped(network));
     }
     if let Ok(network) = text.parse::<IpNet>() {
-        return Some(network.trunc());
+        return Some(network.trunc()).filter(|network| !is_mapped(network));
     }
     if let Some((address, mask)) = text.split_once('/') {
-        let network = IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()?;
-        return Some(network.trunc());
+        let (address, mask) = (address.parse().ok()?, mask.parse().ok()?);
+        let network = Ipv4Net::with_netmask(address, mask).ok()?;
+        return Some(IpNet::V4(network.trunc()));
     }
     // The front of an IPv4 address stands for all addresses that begin with it.
     let parts: Vec<u8> = text
-        .trim_end_matches('.')
+        .strip_suffix('.')
+        .unwrap_or(text)
         .split('.')
-        .map(|part| part.parse().ok())
+        .map(|part| {
+            let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse().ok().filter(|_| digits)
+        })
         .collect::<Option<_>>()?;
     let mut octets = [0; 4];
     octets.get_mut(..parts.len())?.copy_from_slice(&parts);
     let bits = u8::try_from(parts.len() * 8).ok()?;
     Some(IpNet::V4(Ipv4Net::new(octets.into(), bits).ok()?))
+}
+
+fn is_mapped(network: &IpNet) -> bool {
+    matches!(network.addr(), IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }

@@ -4,7 +4,7 @@ use super::Done;
 use crate::config::directive::{Field, note_hook_script};
 use crate::config::global::ImportScript;
 use crate::config::layer::{HandlerScript, HookScript};
-use crate::config::values::{arguments, global, group_value, options, switch, word};
+use crate::config::values::{arguments, global, group_value, option_switch, options, word};
 use crate::config::{Alias, ConfigError, Place};
 
 const SCRIPT_OPTIONS: &[&str] = &[
@@ -42,7 +42,9 @@ pub(in crate::config) fn script_alias(
     };
     options(name, &mut line, SCRIPT_OPTIONS, |option, value| {
         match option {
-            "pass-authorization" => alias.pass_authorization = Some(switch(name, &value)?),
+            "pass-authorization" => {
+                alias.pass_authorization = Some(option_switch(name, option, &value)?)
+            }
             _ => {
                 let value = group_value(name, option, value)?;
                 match option {
@@ -81,8 +83,10 @@ fn import(place: &mut Place<'_>, script: ImportScript) -> Done {
             .find(|known| known.name == *group);
         let known = known.ok_or_else(|| ConfigError::UnknownGroup(group.clone()))?;
         if known.server_ordinal != 0 && known.server_ordinal != place.server_ordinal {
-            match (known.server_name.as_deref(), place.server_name) {
-                (Some(theirs), Some(ours)) if theirs == ours => {}
+            // As far as they are known now: a ServerName may stand further down.
+            let theirs = place.host.server_name(known.server_ordinal);
+            match (theirs.as_deref(), place.server_name) {
+                (theirs, ours) if theirs == ours => {}
                 (Some(_), Some(_)) => return Err(ConfigError::Inaccessible(group.clone())),
                 _ => return Err(ConfigError::Unmatchable(group.clone())),
             }
@@ -150,7 +154,9 @@ pub(in crate::config) fn handler_script(
     let names = &["process-group", "application-group", "pass-authorization"];
     options(name, &mut line, names, |option, value| {
         match option {
-            "pass-authorization" => script.pass_authorization = Some(switch(name, &value)?),
+            "pass-authorization" => {
+                script.pass_authorization = Some(option_switch(name, option, &value)?)
+            }
             "process-group" => script.process_group = Some(group_value(name, option, value)?),
             _ => script.application_group = Some(group_value(name, option, value)?),
         }

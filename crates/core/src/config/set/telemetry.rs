@@ -20,16 +20,17 @@ pub(in crate::config) fn telemetry_service(
     let target = word(&mut line, name, "unix:/path and interval=SECONDS")?;
     let path = target.strip_prefix("unix:").filter(|path| !path.is_empty());
     let path = path
-        .ok_or_else(|| wrong(target.clone(), "unix:/path"))?
+        .ok_or_else(|| wrong(target.clone(), "must be unix:/path"))?
         .to_owned();
-    let mut interval = 1.0;
-    for word in words::all(line) {
-        let number = word
+    let interval = match words::all(line).as_slice() {
+        [] => 1.0,
+        [word] => word
             .strip_prefix("interval=")
             .map(leading_float)
-            .filter(|n| *n >= 0.5);
-        interval = number.ok_or_else(|| wrong(word.clone(), "interval=SECONDS, 0.5 or more"))?;
-    }
+            .filter(|seconds| seconds.is_finite() && *seconds >= 0.5)
+            .ok_or_else(|| wrong(word.clone(), "must be interval=SECONDS, 0.5 or more"))?,
+        _ => return Err(arguments(name, "unix:/path and interval=SECONDS")),
+    };
     place.global.telemetry_service = Some((path, interval));
     Ok(())
 }
@@ -47,7 +48,8 @@ pub(in crate::config) fn telemetry_options(
         value: value.to_owned(),
         expected: expected.to_owned(),
     };
-    let signed = |word: &String| word.starts_with(['+', '-']);
+    const SIGNS: [char; 2] = ['+', '-'];
+    let signed = |word: &String| word.starts_with(SIGNS);
     let Some(first) = all.first() else {
         return Err(arguments(
             name,
@@ -55,11 +57,17 @@ pub(in crate::config) fn telemetry_options(
         ));
     };
     if all.iter().any(|word| signed(word) != signed(first)) {
-        return Err(wrong(line.trim(), "all flags with + or -, or none"));
+        return Err(wrong(
+            line.trim(),
+            "either all flags have + or -, or none has",
+        ));
     }
     let mut set = signed(first) && place.global.telemetry_user_agent;
     for word in &all {
-        let flag = word.trim_start_matches(['+', '-']).to_ascii_lowercase();
+        let flag = word
+            .strip_prefix(SIGNS)
+            .unwrap_or(word)
+            .to_ascii_lowercase();
         set = match (flag.as_str(), word.as_bytes()) {
             ("captureuseragent", [b'-', ..]) => false,
             ("captureuseragent", _) => true,
@@ -68,7 +76,7 @@ pub(in crate::config) fn telemetry_options(
             _ => {
                 return Err(wrong(
                     word,
-                    "CaptureUserAgent, None or All, the last two without a sign",
+                    "must be CaptureUserAgent, None or All, the last two without a sign",
                 ));
             }
         };
@@ -89,9 +97,10 @@ pub(in crate::config) fn slow_requests(
             directive: name,
             what: "the argument".to_owned(),
             value: value.to_owned(),
-            expected: "a number of seconds, 0 or more".to_owned(),
+            expected: "must be a number of seconds, 0 or more".to_owned(),
         });
     }
-    place.global.slow_requests = seconds;
+    // What no request can reach is as good as off.
+    place.global.slow_requests = if seconds.is_finite() { seconds } else { 0.0 };
     Ok(())
 }
