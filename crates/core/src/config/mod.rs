@@ -17,6 +17,8 @@ mod process;
 pub mod reference;
 mod set;
 mod table;
+#[cfg(test)]
+mod testing;
 mod values;
 pub mod words;
 

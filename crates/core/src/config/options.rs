@@ -390,3 +390,6 @@ pub(super) fn set_option(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,3 +104,100 @@ pub(in crate::config) fn slow_requests(
     place.global.slow_requests = if seconds.is_finite() { seconds } else { 0.0 };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::Reading;
+
+    /// DIR-151: path and interval.
+    #[test]
+    fn services() {
+        for (line, path, interval) in [
+            ("unix:/x", "/x", 1.0),
+            ("\"unix:/x y\"", "/x y", 1.0),
+            ("unix:x interval=0.5", "x", 0.5),
+            ("unix:/x interval=2.5s", "/x", 2.5),
+        ] {
+            let reading = Reading::of(&format!("WSGITelemetryService {line}"));
+            let found = reading.global.telemetry_service;
+            assert_eq!(found, Some((path.to_owned(), interval)));
+        }
+        for line in [
+            "",
+            "/x",
+            "unix:",
+            "UNIX:/x",
+            "udp:localhost:99",
+            "unix:/x 5",
+            "unix:/x interval=",
+            "unix:/x interval=0.49",
+            "unix:/x interval=-1",
+            "unix:/x interval=inf",
+            "unix:/x interval=nan",
+            "unix:/x Interval=1",
+            "unix:/x interval=1 interval=1",
+        ] {
+            let message = Reading::refusal(&format!("WSGITelemetryService {line}"));
+            assert!(message.contains("WSGITelemetryService"), "{message}");
+        }
+    }
+
+    /// DIR-152: plain flags replace the set, signed ones edit it.
+    #[test]
+    fn options() {
+        for (lines, set) in [
+            (&["CaptureUserAgent"][..], true),
+            (&["+captureuseragent"], true),
+            (&["ALL"], true),
+            (&["None CaptureUserAgent"], true),
+            (&["CaptureUserAgent none"], false),
+            (&["All", "None"], false),
+            (&["All", "-CaptureUserAgent"], false),
+            (&["+CaptureUserAgent -CaptureUserAgent"], false),
+            (&["None", "+CaptureUserAgent"], true),
+        ] {
+            let lines: Vec<_> = lines
+                .iter()
+                .map(|line| format!("WSGITelemetryOptions {line}"))
+                .collect();
+            let reading = Reading::of(&lines.join("\n"));
+            assert_eq!(reading.global.telemetry_user_agent, set, "{lines:?}");
+        }
+        for line in [
+            "",
+            "+",
+            "-",
+            "What",
+            "++CaptureUserAgent",
+            "+-CaptureUserAgent",
+            "+All",
+            "-None",
+            "+CaptureUserAgent CaptureUserAgent",
+            "All -CaptureUserAgent",
+        ] {
+            let message = Reading::refusal(&format!("WSGITelemetryOptions {line}"));
+            assert!(message.contains("WSGITelemetryOptions"), "{message}");
+        }
+    }
+
+    /// DIR-153, GEN-11, DOC-10: 0 and what is no number are off.
+    #[test]
+    fn slow_requests() {
+        for (text, seconds) in [
+            ("2.5", 2.5),
+            ("2x", 2.0),
+            ("\" 3\"", 3.0),
+            ("0", 0.0),
+            ("abc", 0.0),
+            ("-abc", 0.0),
+            ("nan", 0.0),
+            ("inf", 0.0),
+        ] {
+            let reading = Reading::of(&format!("WSGISlowRequests {text}"));
+            assert_eq!(reading.global.slow_requests, seconds, "{text}");
+        }
+        for text in ["-1", "-0.1x", "-inf"] {
+            Reading::refusal(&format!("WSGISlowRequests {text}"));
+        }
+    }
+}
