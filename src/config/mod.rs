@@ -172,7 +172,7 @@ pub fn apply(
             pool: command.pool(),
         },
         server_ordinal: server_number,
-        server_name: server_name.filter(|_| server_number != 0),
+        server_name,
         file: &file,
         line,
     };
@@ -274,6 +274,12 @@ pub fn settle(global: &mut Global, main: &Server<'_>) {
     };
     for group in &mut global.daemon_groups {
         group.server_ordinal = ordinal(group.server_ordinal);
+        // By now httpd has given a name to every server, also to those that have no ServerName.
+        group.server_name = main
+            .list()
+            .nth(group.server_ordinal as usize)
+            .and_then(|server| server.hostname())
+            .map(|name| String::from_utf8_lossy(name).into_owned());
     }
     for script in &mut global.import_scripts {
         script.server_ordinal = ordinal(script.server_ordinal);

@@ -19,6 +19,8 @@ pub mod reference;
 pub mod report;
 mod set;
 mod table;
+#[cfg(test)]
+mod testing;
 mod values;
 pub mod words;
 

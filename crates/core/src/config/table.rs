@@ -615,7 +615,7 @@ pub static DIRECTIVES: &[Directive] = &[
                     directive: n,
                     what: "the argument".to_owned(),
                     value: a.to_owned(),
-                    expected: "a version like 3.13".to_owned(),
+                    expected: "must be a version like 3.13".to_owned(),
                 });
             }
             p.global.python_version = Some(a.to_owned());
@@ -643,7 +643,7 @@ pub static DIRECTIVES: &[Directive] = &[
                 directive: n,
                 what: "the argument".to_owned(),
                 value: a.to_owned(),
-                expected: "a path".to_owned(),
+                expected: "must be a path that is absolute or below ServerRoot".to_owned(),
             })?);
             Ok(())
         },

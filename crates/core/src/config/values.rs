@@ -2,24 +2,42 @@
 
 use super::{ConfigError, words};
 
-/// On or Off in any case (GEN-05).
+/// The argument of a directive that is On or Off, in any case (GEN-05).
 pub(super) fn switch(directive: &'static str, value: &str) -> Result<bool, ConfigError> {
+    on_or_off(value).ok_or_else(|| ConfigError::Switch {
+        directive,
+        value: value.to_owned(),
+        allowed: "On or Off",
+    })
+}
+
+/// The value of an option that is On or Off, in any case (GEN-05, DIR-002).
+pub(super) fn option_switch(
+    directive: &'static str,
+    option: &str,
+    value: &str,
+) -> Result<bool, ConfigError> {
+    on_or_off(value).ok_or_else(|| ConfigError::Value {
+        directive,
+        what: format!("option '{option}'"),
+        value: value.to_owned(),
+        expected: "must be On or Off".to_owned(),
+    })
+}
+
+fn on_or_off(value: &str) -> Option<bool> {
     if value.eq_ignore_ascii_case("on") {
-        Ok(true)
+        Some(true)
     } else if value.eq_ignore_ascii_case("off") {
-        Ok(false)
+        Some(false)
     } else {
-        Err(ConfigError::Switch {
-            directive,
-            value: value.to_owned(),
-            allowed: "On or Off",
-        })
+        None
     }
 }
 
-/// What C's atoi reads, and whether that was the whole text (GEN-10).
+/// What C's atoi reads, and whether that was the whole text (GEN-10). What is beyond 64 bits stays at their end.
 pub(super) fn leading_number(text: &str) -> (i64, bool) {
-    let trimmed = text.trim_start();
+    let trimmed = text.trim_start_matches(words::is_blank);
     let unsigned = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
     let number = unsigned[..digits].bytes().fold(0_i64, |number, digit| {
@@ -35,21 +53,22 @@ pub(super) fn leading_number(text: &str) -> (i64, bool) {
     (number, digits > 0 && digits == unsigned.len())
 }
 
-/// A number over 0 that takes the whole text (GEN-11).
+/// A number over 0 that takes the whole text but blanks in front (GEN-11). Not `inf`, `nan` or hexadecimal.
 pub(super) fn positive_float(text: &str) -> Option<f64> {
-    text.parse::<f64>()
+    text.trim_start_matches(words::is_blank)
+        .parse::<f64>()
         .ok()
         .filter(|value| value.is_finite() && *value > 0.0)
 }
 
-/// What C's atof reads (GEN-11).
+/// What C's atof reads (GEN-11); 0 for what is no number. May be infinite.
 pub(super) fn leading_float(text: &str) -> f64 {
-    let text = text.trim_start();
+    let text = text.trim_start_matches(words::is_blank);
     (1..=text.len())
         .rev()
         .filter(|end| text.is_char_boundary(*end))
         .find_map(|end| text[..end].parse::<f64>().ok())
-        .filter(|value| value.is_finite())
+        .filter(|value| !value.is_nan())
         .unwrap_or(0.0)
 }
 
@@ -74,7 +93,7 @@ pub(super) fn path_list(text: &str) -> Vec<String> {
 /// Names for an error message.
 pub(super) fn known(what: &str, names: impl Iterator<Item = &'static str>) -> String {
     format!(
-        "{what} are name=value without blanks around '=', names: {}.",
+        "{what} are name=value without blanks before '=', names: {}.",
         names.collect::<Vec<_>>().join(" ")
     )
 }
@@ -139,7 +158,7 @@ pub(super) fn group_value(
             directive,
             what,
             value,
-            expected: "a name".to_owned(),
+            expected: "must be a name".to_owned(),
         });
     }
     Ok(value)

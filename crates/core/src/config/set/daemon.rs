@@ -44,7 +44,8 @@ pub(in crate::config) fn daemon_process(
         name: group,
         id,
         server_ordinal: place.server_ordinal,
-        server_name: place.server_name.map(str::to_owned),
+        // Known when the whole configuration was read.
+        server_name: None,
         options: values,
     });
     Ok(())
@@ -63,15 +64,15 @@ pub(in crate::config) fn socket_prefix(
         expected,
     };
     let path = place.host.server_root_relative(value);
-    let path =
-        path.ok_or_else(|| wrong("a path that is absolute or below ServerRoot".to_owned()))?;
+    let path = path
+        .ok_or_else(|| wrong("must be a path that is absolute or below ServerRoot".to_owned()))?;
     // `.PID.GENERATION.ID.sock` with everything at its longest that is likely.
     const SUFFIX: usize = ".4194304.99999.99.sock".len();
     let limit = place.host.socket_path_limit();
-    if path.len() + SUFFIX >= limit {
+    if path.len() + SUFFIX > limit {
         let expected = format!(
-            "a path of at most {} bytes, because the names of sockets made from it may have {limit}",
-            limit.saturating_sub(SUFFIX + 1)
+            "must be a path of at most {} bytes, because the names of sockets made from it may have {limit}",
+            limit.saturating_sub(SUFFIX)
         );
         return Err(wrong(expected));
     }
@@ -93,9 +94,95 @@ pub(in crate::config) fn accept_mutex(
             directive: name,
             what: "the argument".to_owned(),
             value: value.to_owned(),
-            expected: KNOWN.join(", "),
+            expected: format!("must be one of {}", KNOWN.join(", ")),
         });
     }
     place.global.accept_mutex = Some(value.to_ascii_lowercase());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::Reading;
+
+    /// DP-01, MRG-08: one list over all servers, in file order, each with its server.
+    #[test]
+    fn names_of_groups() {
+        let mut reading = Reading::of("WSGIDaemonProcess a\nWSGIDaemonProcess 'b c' threads=1");
+        reading.host(Some("host"));
+        reading.lines("WSGIDaemonProcess A");
+        let groups = reading.global.daemon_groups.iter();
+        let groups: Vec<_> = groups
+            .map(|group| (group.name.as_str(), group.id, group.server_ordinal))
+            .collect();
+        assert_eq!(groups, [("a", 1, 0), ("b c", 2, 0), ("A", 3, 1)]);
+        let again = reading.line("WSGIDaemonProcess a").unwrap_err().to_string();
+        assert!(again.contains("WSGIDaemonProcess 'a'"), "{again}");
+        for line in ["WSGIDaemonProcess", "WSGIDaemonProcess \"\""] {
+            let message = Reading::refusal(line);
+            assert!(
+                message.starts_with("WSGIDaemonProcess takes a name"),
+                "{message}"
+            );
+        }
+    }
+
+    /// DIR-060, DMN-106: absolute, and short enough for a socket's name.
+    #[test]
+    fn socket_prefixes() {
+        for (text, path) in [("run/wsgi", "/root/run/wsgi"), ("/run/wsgi", "/run/wsgi")] {
+            let reading = Reading::of(&format!("WSGISocketPrefix {text}"));
+            assert_eq!(reading.global.socket_prefix.as_deref(), Some(path));
+        }
+        Reading::refusal("WSGISocketPrefix ../x");
+        let longest = format!("/{}", "x".repeat(84));
+        Reading::of(&format!("WSGISocketPrefix {longest}"));
+        let message = Reading::refusal(&format!("WSGISocketPrefix {longest}x"));
+        assert!(message.contains("at most 85 bytes"), "{message}");
+    }
+
+    /// DIR-062, DOC-07: mechanisms in any case; others with the list of those that there are.
+    #[test]
+    fn accept_mutexes() {
+        for name in [
+            "default", "FLOCK", "fcntl", "sysvsem", "posixsem", "pthread",
+        ] {
+            let reading = Reading::of(&format!("WSGIAcceptMutex {name}"));
+            assert_eq!(reading.global.accept_mutex, Some(name.to_ascii_lowercase()));
+        }
+        let message = Reading::refusal("WSGIAcceptMutex file:/x");
+        assert!(message.contains("default, flock, fcntl"), "{message}");
+        assert_eq!(Reading::new().global.accept_mutex, None);
+    }
+
+    /// DIR-063, DIR-110: switches of the whole server; not said is not Off.
+    #[test]
+    fn switches() {
+        let reading = Reading::of("WSGISocketRotation off\nWSGIRestrictEmbedded ON");
+        assert_eq!(reading.global.socket_rotation, Some(false));
+        assert_eq!(reading.global.restrict_embedded, Some(true));
+        let nothing = Reading::new();
+        assert_eq!(nothing.global.socket_rotation, None);
+        assert!(nothing.global.needs_embedded_python());
+    }
+
+    /// DIR-071: what brings Python into the children all the same.
+    #[test]
+    fn python_in_children() {
+        for (lines, needed) in [
+            ("WSGIRestrictEmbedded On", false),
+            ("WSGIRestrictEmbedded On\nWSGIRestrictEmbedded Off", true),
+            (
+                "WSGIRestrictEmbedded On\nWSGIImportScript /x process-group=%{GLOBAL} application-group=a",
+                true,
+            ),
+            (
+                "WSGIRestrictEmbedded On\nWSGIDaemonProcess g\nWSGIImportScript /x process-group=g application-group=a",
+                false,
+            ),
+        ] {
+            let reading = Reading::of(lines);
+            assert_eq!(reading.global.needs_embedded_python(), needed, "{lines}");
+        }
+    }
 }

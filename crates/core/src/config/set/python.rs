@@ -17,7 +17,7 @@ pub(in crate::config) fn hash_seed(name: &'static str, value: &str, place: &mut 
             directive: name,
             what: "the argument".to_owned(),
             value: value.to_owned(),
-            expected: "random, or a number from 0 to 4294967295".to_owned(),
+            expected: "must be random, or a number from 0 to 4294967295".to_owned(),
         })?)
     };
     Ok(())
@@ -45,7 +45,7 @@ pub(in crate::config) fn switch_interval(
         directive: name,
         what: "the argument".to_owned(),
         value: value.to_owned(),
-        expected: "a number of seconds over 0".to_owned(),
+        expected: "must be a number of seconds over 0".to_owned(),
     })?;
     place.global.rule().switch_interval = Some(interval);
     Ok(())
@@ -85,27 +85,22 @@ pub(in crate::config) fn python_path(value: &str, place: &mut Place<'_>) -> Done
 /// DIR-094.
 pub(in crate::config) fn open_block(name: &'static str, line: &str, place: &mut Place<'_>) -> Done {
     let section = |text: &str| ConfigError::Section(format!("<{name}>: {text}"));
-    let line = line.trim_end();
-    let line = line
-        .strip_suffix('>')
-        .ok_or_else(|| section("the closing '>' is missing"))?;
+    // As httpd's own sections do it: what stands behind the last '>' does not count.
+    let end = line.rfind('>');
+    let end = end.ok_or_else(|| section("the closing '>' is missing"))?;
     let mut block = InterpreterBlock::default();
-    let mut rest = line;
-    loop {
-        let option = words::option(&mut rest).map_err(|word| {
-            section(&format!(
+    for word in words::all(&line[..end]) {
+        let Some((selector, value)) = word.split_once('=') else {
+            return Err(section(&format!(
                 "'{word}' is not process-group=NAME or application-group=NAME"
-            ))
-        })?;
-        let Some((selector, value)) = option else {
-            break;
+            )));
         };
         let slot = match selector.to_ascii_lowercase().as_str() {
             "process-group" => &mut block.process_group,
             "application-group" => &mut block.rule.application_group,
             _ => return Err(section(&format!("there is no selector '{selector}'"))),
         };
-        if slot.replace(global(&value)).is_some() {
+        if slot.replace(global(unquoted(value))).is_some() {
             return Err(section(&format!("'{selector}' is given twice")));
         }
     }
@@ -116,7 +111,35 @@ pub(in crate::config) fn open_block(name: &'static str, line: &str, place: &mut 
         );
         place.global.notice(NoticeLevel::Warn, text);
     }
-    place.global.interpreter_blocks.push(block);
-    place.global.open_block = Some(place.global.interpreter_blocks.len() - 1);
+    let global = &mut place.global;
+    block.outer = global.open_block;
+    global.interpreter_blocks.push(block);
+    global.open_block = Some(global.interpreter_blocks.len() - 1);
     Ok(())
+}
+
+/// `name` of `"name"`: the words of the section are whole, so that quotes of a value are still there.
+fn unquoted(value: &str) -> &str {
+    let inner = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    inner('"').or_else(|| inner('\'')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unquoted;
+
+    /// DIR-094: quotes around a name are not part of it.
+    #[test]
+    fn quotes_of_names() {
+        for (value, name) in [
+            ("a", "a"),
+            ("\"a\"", "a"),
+            ("'a'", "a"),
+            ("\"a", "\"a"),
+            ("\"", "\""),
+            ("", ""),
+        ] {
+            assert_eq!(unquoted(value), name);
+        }
+    }
 }
