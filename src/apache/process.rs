@@ -135,10 +135,11 @@ pub fn configuration_pass() -> Pass {
     if check { Pass::Check } else { Pass::Run }
 }
 
-/// Closes httpd's own listening sockets in a process that does not serve them (the supervisor).
-pub fn close_listeners() {
-    // SAFETY: closes the sockets of httpd's list; no other thread exists in a fresh fork.
-    unsafe { apache_sys::ap_close_listeners() };
+/// Whether this run only checks the configuration (`httpd -t`).
+pub fn is_configuration_test() -> bool {
+    // SAFETY: a plain query.
+    let mode = unsafe { apache_sys::ap_state_query(apache_sys::AP_SQ_RUN_MODE) };
+    mode == apache_sys::AP_SQ_RM_CONFIG_TEST
 }
 
 /// Forks the httpd parent, which has one thread only. The child runs `body`, in which a panic is caught, and ends with the exit

@@ -119,14 +119,7 @@ pub(super) fn settings(
     timeout: Duration,
 ) -> Result<DaemonSettings, GroupError> {
     let options = &group.options;
-    let wanted = Wanted {
-        home: options
-            .python_home
-            .as_deref()
-            .or(global.python_home.as_deref()),
-        version: options.python_version.as_deref(),
-        server_version: global.python_version.as_deref(),
-    };
+    let wanted = Wanted::of(global, Some(group));
     let runtime =
         installed::runtime(&start.folders, wanted).map_err(|source| GroupError::Install {
             group: group.name.clone(),
