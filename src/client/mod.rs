@@ -7,6 +7,7 @@
 
 mod body;
 mod connect;
+mod delivery;
 mod exchange;
 mod failure;
 mod group;
@@ -18,6 +19,7 @@ mod side;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use wsgi_core::wire::RequestHead;
 pub use body::BodyFacts;
 pub use group::{ClientLimits, GroupClient};
 pub use route::Group;
+pub use spool::Bounds;
 
 use crate::apache::{Level, Request, Status};
 use exchange::{Buffers, Exchange, Outcome};
@@ -110,6 +113,7 @@ where
     let apache = exchange.apache;
     // The room in memory and on disk that a long body took.
     buffers.body.clear();
+    buffers.answer.clear();
     BUFFERS.set(Some(buffers));
     finish(request, apache, outcome)
 }

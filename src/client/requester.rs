@@ -10,6 +10,7 @@ use std::time::Duration;
 use wsgi_core::answer::daemon;
 use wsgi_core::record;
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
+use wsgi_sys::room;
 
 use super::failure::Failure;
 use super::side::{After, Apache, Gone, Verdict};
@@ -117,6 +118,18 @@ impl Apache for Requester<'_, '_> {
         self.body()
             .read_available(buffer)
             .map_err(|error| not_read(&error))
+    }
+
+    fn room(&self) -> Option<usize> {
+        self.request.connection().socket().map(room::of)
+    }
+
+    fn give_up(&mut self) {
+        self.request.connection().abort();
+        self.say(
+            Level::Error,
+            "WSGI0120: sending the response failed: the client takes nothing any more",
+        );
     }
 
     fn temporary_folder(&self) -> PathBuf {
