@@ -72,7 +72,10 @@ const FUNCTIONS: &[&str] = &[
     "ap_regfree",
     "ap_regerror",
     // APR
+    "ap_getword_conf",
+    "apr_bcrypt_encode",
     "apr_file_open",
+    "apr_generate_random_bytes",
     "apr_os_file_get",
     "apr_os_sock_get",
     "apr_palloc",

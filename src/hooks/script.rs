@@ -102,3 +102,22 @@ pub(super) fn shown(value: &Value<'_>) -> String {
         Value::Other(kind) => format!("a value of type {kind}"),
     }
 }
+
+/// The bytes of a text of latin-1 characters; None if it has others.
+pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars()
+        .map(|character| u8::try_from(u32::from(character)).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REQ-720, REQ-730: text of scripts is latin-1 for Apache.
+    #[test]
+    fn texts_become_latin1() {
+        assert_eq!(latin1("a\u{e9}"), Some(b"a\xe9".to_vec()));
+        assert_eq!(latin1("\u{20ac}"), None);
+    }
+}
