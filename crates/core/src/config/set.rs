@@ -8,9 +8,11 @@ use crate::python::HashSeed;
 
 use super::directive::{Field, note_hook_script};
 use super::global::{ImportScript, InterpreterBlock};
-use super::layer::{HandlerScript, HookScript, MapHead};
+use super::layer::{HandlerScript, HookScript, MapHead, Reloading};
 use super::options::set_option;
-use super::{Alias, ConfigError, DaemonGroup, DaemonOptions, NoticeLevel, Place, words};
+use super::{
+    Alias, ConfigError, DaemonGroup, DaemonOptions, ModuleTarget, NoticeLevel, Place, words,
+};
 
 type Done = Result<(), ConfigError>;
 
@@ -190,6 +192,27 @@ pub(super) fn map_head(name: &'static str, value: &str, place: &mut Place<'_>) -
     Ok(())
 }
 
+/// DIR-120, and `Modules` for targets that are modules.
+pub(super) fn script_reloading(name: &'static str, value: &str, place: &mut Place<'_>) -> Done {
+    let reloading = if value.eq_ignore_ascii_case("modules") {
+        Reloading::Modules
+    } else {
+        match switch(name, value) {
+            Ok(true) => Reloading::On,
+            Ok(false) => Reloading::Off,
+            Err(_) => {
+                return Err(ConfigError::Switch {
+                    directive: name,
+                    value: value.to_owned(),
+                    allowed: "On, Off or Modules",
+                });
+            }
+        }
+    };
+    place.layer().script_reloading = Some(reloading);
+    Ok(())
+}
+
 pub(super) fn restrict_process(value: &str, place: &mut Place<'_>) -> Done {
     place.layer().restrict_process =
         Some(words::all(value).iter().map(|name| global(name)).collect());
@@ -279,6 +302,20 @@ fn network(text: &str) -> Option<IpNet> {
     Some(IpNet::V4(Ipv4Net::new(octets.into(), bits).ok()?))
 }
 
+/// The module that a target means; None if it is a file.
+fn module_target(
+    directive: &'static str,
+    target: &str,
+) -> Result<Option<ModuleTarget>, ConfigError> {
+    let module = ModuleTarget::parse(target).transpose();
+    module.map_err(|expected| ConfigError::Value {
+        directive,
+        what: "the target".to_owned(),
+        value: target.to_owned(),
+        expected: expected.to_string(),
+    })
+}
+
 const SCRIPT_OPTIONS: &[&str] = &[
     "process-group",
     "application-group",
@@ -309,6 +346,7 @@ pub(super) fn script_alias(
     let mut alias = Alias {
         url,
         is_match,
+        module: module_target(name, &target)?,
         target,
         ..Alias::default()
     };
@@ -326,11 +364,25 @@ pub(super) fn script_alias(
         }
         Ok(())
     })?;
+    let named_twice = alias.module.as_ref().and_then(ModuleTarget::callable);
+    if let (Some(callable), Some(value)) = (named_twice, &alias.callable_object) {
+        return Err(ConfigError::Value {
+            directive: name,
+            what: "callable-object".to_owned(),
+            value: value.clone(),
+            expected: format!("no such option, because the target names the callable '{callable}'"),
+        });
+    }
     if let (Some(process), Some(application)) = (&alias.process_group, &alias.application_group) {
         let fixed = !process.contains("%{") && !application.contains("%{");
         if fixed && !(is_match && alias.target.contains('$')) {
+            // With the callable, so that a function which makes the application is called at start, too.
+            let script = match (&alias.module, alias.callable()) {
+                (Some(module), Some(callable)) => format!("{}:{callable}", module.script()),
+                _ => alias.target.clone(),
+            };
             let script = ImportScript {
-                script: alias.target.clone(),
+                script,
                 process_group: process.clone(),
                 application_group: application.clone(),
                 server_ordinal: place.server_ordinal,
@@ -369,6 +421,7 @@ pub(super) fn import_script(name: &'static str, line: &str, place: &mut Place<'_
     let mut line = line;
     let expected = "a file and the options process-group and application-group";
     let script = word(&mut line, name, expected)?;
+    module_target(name, &script)?;
     let (mut process, mut application) = (None, None);
     options(
         name,
