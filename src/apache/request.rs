@@ -171,6 +171,12 @@ impl<'r> Request<'r> {
         self.text(self.record().path_info)
     }
 
+    /// Says what follows of the URL, for a request without a file (in translate_name).
+    pub fn set_path_info(&self, path_info: &[u8]) {
+        let copy = self.pool().copy_text(path_info);
+        self.change(|record| record.path_info = copy.as_ptr().cast_mut());
+    }
+
     /// Handler, as httpd resolved it; in the handler hook never None.
     pub fn handler(&self) -> Option<&'r [u8]> {
         self.text(self.record().handler)

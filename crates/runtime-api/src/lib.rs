@@ -57,6 +57,10 @@ pub const REQUEST_DAEMON: u32 = 1 << 2;
 pub const REQUEST_IGNORE_ACTIVITY: u32 = 1 << 3;
 /// `RequestView::flags`: the client's method was HEAD, so no byte of a body will be sent.
 pub const REQUEST_HEAD: u32 = 1 << 4;
+/// `RequestView::flags`: `script_filename` is no path but a module, `module:NAME`, which the configuration alone has chosen.
+pub const REQUEST_MODULE: u32 = 1 << 5;
+/// `RequestView::flags`: WSGIScriptReloading is `Modules`.
+pub const REQUEST_MODULE_RELOADING: u32 = 1 << 6;
 
 /// A request, as the host describes it to the engine. All pointers are valid for the call of `handle` only.
 #[repr(C)]

@@ -16,6 +16,7 @@ use super::input::Input;
 use super::script::Scripts;
 use super::signals::SignalIntercept;
 use super::streams::{Log, Restricted};
+use super::target::Targets;
 use crate::python::{Interpreter, class};
 
 /// What we keep in an interpreter.
@@ -44,6 +45,8 @@ pub(crate) struct State {
     pub(crate) sys_modules: Py<PyDict>,
     /// Script files that were asked for.
     pub(crate) scripts: Scripts,
+    /// Module targets that were asked for.
+    pub(crate) targets: Targets,
     /// What environs are made from; set at the end of the set-up.
     pub(crate) environs: OnceLock<Environs>,
     /// Bytes that were sent without the GIL and wait for somebody who holds it.
@@ -133,6 +136,7 @@ impl State {
             text_wrapper: py.import("io")?.getattr("TextIOWrapper")?.unbind(),
             sys_modules: sys_modules.unbind(),
             scripts: Scripts::default(),
+            targets: Targets::default(),
             environs: OnceLock::new(),
             graveyard: Mutex::new(Vec::new()),
             has_dead: AtomicBool::new(false),
