@@ -274,6 +274,12 @@ pub fn settle(global: &mut Global, main: &Server<'_>) {
     };
     for group in &mut global.daemon_groups {
         group.server_ordinal = ordinal(group.server_ordinal);
+        // The ServerName may stand behind the group, and a virtual host without one has got the main server's (DIR-041).
+        let server = main.list().nth(group.server_ordinal as usize);
+        let name = server
+            .filter(Server::is_virtual)
+            .and_then(|server| server.hostname());
+        group.server_name = name.map(|name| String::from_utf8_lossy(name).into_owned());
     }
     for script in &mut global.import_scripts {
         script.server_ordinal = ordinal(script.server_ordinal);

@@ -18,7 +18,7 @@ pub struct DaemonGroup {
     pub id: u32,
     /// Ordinal of the server that it is written in; 0 is the main server.
     pub server_ordinal: u32,
-    /// ServerName of that server where it is a virtual host that has one.
+    /// ServerName of that server where it is a virtual host that has one; while the configuration is read, what was said so far.
     pub server_name: Option<String>,
     /// Options.
     pub options: DaemonOptions,
