@@ -172,6 +172,19 @@ int wsgi_shim_cgi_pass_auth(const request_rec *r)
     return core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
 }
 
+int wsgi_shim_has_login_cache(void)
+{
+    return APR_RETRIEVE_OPTIONAL_FN(ap_authn_cache_store) != NULL;
+}
+
+void wsgi_shim_cache_login(request_rec *r, const char *provider, const char *user, const char *realm, const char *data)
+{
+    APR_OPTIONAL_FN_TYPE(ap_authn_cache_store) *store = APR_RETRIEVE_OPTIONAL_FN(ap_authn_cache_store);
+    if (store) {
+        store(r, provider, user, realm, data);
+    }
+}
+
 int wsgi_shim_qualify_redirect(const request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);

@@ -71,4 +71,8 @@ apr_bucket *wsgi_shim_abort_bucket(request_rec *r, apr_bucket_alloc_t *list);
 void wsgi_shim_register_authz(apr_pool_t *p, const char *name, const authz_provider *provider);
 void wsgi_shim_register_authn(apr_pool_t *p, const char *name, const authn_provider *provider);
 
+/* mod_authn_socache: whether it is loaded, and the storing of what `provider` has found out. `realm` is NULL for Basic. */
+int wsgi_shim_has_login_cache(void);
+void wsgi_shim_cache_login(request_rec *r, const char *provider, const char *user, const char *realm, const char *data);
+
 #endif

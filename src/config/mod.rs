@@ -172,7 +172,7 @@ pub fn apply(
             pool: command.pool(),
         },
         server_ordinal: server_number,
-        server_name: server_name.filter(|_| server_number != 0),
+        server_name,
         file: &file,
         line,
     };
@@ -274,12 +274,12 @@ pub fn settle(global: &mut Global, main: &Server<'_>) {
     };
     for group in &mut global.daemon_groups {
         group.server_ordinal = ordinal(group.server_ordinal);
-        // The ServerName may stand behind the group, and a virtual host without one has got the main server's (DIR-041).
-        let server = main.list().nth(group.server_ordinal as usize);
-        let name = server
-            .filter(Server::is_virtual)
-            .and_then(|server| server.hostname());
-        group.server_name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+        // By now httpd has given a name to every server, also to those that have no ServerName.
+        group.server_name = main
+            .list()
+            .nth(group.server_ordinal as usize)
+            .and_then(|server| server.hostname())
+            .map(|name| String::from_utf8_lossy(name).into_owned());
     }
     for script in &mut global.import_scripts {
         script.server_ordinal = ordinal(script.server_ordinal);

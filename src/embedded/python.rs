@@ -30,14 +30,9 @@ impl Host for Child {
 
 /// The runtime that children use, if they use one.
 fn chosen(global: &Global) -> Result<Installed, InstallError> {
-    let wanted = Wanted {
-        home: global.python_home.as_deref(),
-        version: None,
-        server_version: global.python_version.as_deref(),
-    };
     installed::runtime(
         &installed::folders(global.runtime_directory.as_deref()),
-        wanted,
+        Wanted::of(global, None),
     )
 }
 

@@ -1,15 +1,21 @@
 //! Where httpd calls in: registration of the hooks and one C function for each, which wraps its arguments and hands over.
 //!
 //! Promises: every function here that C can call goes through [`guard`]; raw pointers of httpd end here. What the hooks do is
-//! decided elsewhere (`translate`, `handler`, `embedded`, `client`, `supervisor`).
+//! decided elsewhere (`translate`, `access`, `login`, `groups`, `handler`, `embedded`, `client`, `supervisor`).
 //!
 //! `register` runs each time httpd loads the module: twice at start, once at each restart, in the parent. Hooks of requests run
 //! in children, in the threads that serve requests.
 #![allow(unsafe_code)] // C functions that httpd calls; see the promises above
 
+mod access;
+mod choice;
+mod dispatch;
 mod dump;
 pub mod environ;
+mod groups;
 pub mod handler;
+mod login;
+mod script;
 mod start;
 pub mod translate;
 
@@ -20,7 +26,8 @@ use apache_sys::{apr_pool_t, request_rec, server_rec};
 
 use wsgi_core::config::Global;
 
-use crate::apache::{Pool, Server, authorization, guard, slot};
+use crate::apache::authorization::{Login, Membership, Providers, RealmHash};
+use crate::apache::{Pool, Request, Server, authorization, guard, slot};
 use crate::config::{self, ServerSettings};
 
 /// Handler name of script files (REQ-001).
@@ -89,7 +96,7 @@ pub fn register(pool: Pool<'_>) {
     }
     // SAFETY: as above.
     unsafe { apache_sys::ap_hook_handler(Some(on_handler), none, none, middle) };
-    authorization::register(pool);
+    authorization::register::<Scripts>(pool);
 }
 
 /// `check_config`: after each reading of the configuration, and with `httpd -t`.
@@ -188,7 +195,7 @@ unsafe extern "C" fn on_fixups(r: *mut request_rec) -> c_int {
 /// Called by httpd with a live request.
 unsafe extern "C" fn on_check_access(r: *mut request_rec) -> c_int {
     // SAFETY: httpd hands a live request to its hooks and waits for them.
-    unsafe { guard::request_hook(r, "access_checker", translate::refuse_access_script) }
+    unsafe { guard::request_hook(r, "access_checker", access::check) }
 }
 
 /// `handler`.
@@ -198,6 +205,23 @@ unsafe extern "C" fn on_check_access(r: *mut request_rec) -> c_int {
 unsafe extern "C" fn on_handler(r: *mut request_rec) -> c_int {
     // SAFETY: httpd hands a live request to its hooks and waits for them.
     unsafe { guard::request_hook(r, "handler", handler::handle) }
+}
+
+/// The providers `wsgi` and `wsgi-group` (DIR-141, DIR-142).
+struct Scripts;
+
+impl Providers for Scripts {
+    fn check_password(request: &Request<'_>, user: &[u8], password: &[u8]) -> Login {
+        login::check_password(request, user, password)
+    }
+
+    fn realm_hash(request: &Request<'_>, user: &[u8], realm: &[u8]) -> RealmHash {
+        login::realm_hash(request, user, realm)
+    }
+
+    fn is_member(request: &Request<'_>, user: &[u8], groups: &[&[u8]]) -> Membership {
+        groups::is_member(request, user, groups)
+    }
 }
 
 /// After the configuration was read and merged: the settings of the whole server get their final form. In `check_config`.

@@ -17,8 +17,10 @@ pub mod library;
 pub mod listener;
 pub mod passwd;
 pub mod process;
+pub mod room;
 pub mod signals;
 pub mod stream;
+pub mod temporary;
 pub mod trust;
 
 use std::io;

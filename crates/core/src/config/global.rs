@@ -44,6 +44,8 @@ pub struct InterpreterBlock {
     pub process_group: Option<String>,
     /// What it sets, and for which interpreter.
     pub rule: InterpreterRule,
+    /// The section that it is written in, if it stands in another one (DIR-096).
+    pub outer: Option<usize>,
 }
 
 impl InterpreterBlock {

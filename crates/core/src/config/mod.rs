@@ -19,6 +19,9 @@ pub mod reference;
 pub mod report;
 mod set;
 mod table;
+#[cfg(test)]
+mod testing;
+mod values;
 pub mod words;
 
 pub use alias::{Alias, ServerConfig};
@@ -30,4 +33,5 @@ pub use layer::{Effective, HandlerScript, HookScript, Layer, MapHead};
 pub use options::{DAEMON_OPTIONS, DaemonOption};
 pub use origin::{Origin, Origins, Section};
 pub use place::{Host, Place};
+pub use process::PythonFacts;
 pub use table::DIRECTIVES;
