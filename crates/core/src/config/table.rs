@@ -1153,3 +1153,6 @@ pub static DIRECTIVES: &[Directive] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests;
