@@ -6,6 +6,7 @@
 //! Only the thread that serves the request uses it.
 
 use std::ffi::c_char;
+use std::ptr;
 
 use super::{Request, text};
 
@@ -29,6 +30,20 @@ impl<'r> Request<'r> {
             unsafe { apache_sys::ap_escape_html2(self.pool().as_ptr(), name, 0) }
         })
         .unwrap_or(b"")
+    }
+
+    /// ServerSignature as HTML; empty where it is off (REQ-691).
+    pub fn server_signature(&self) -> &'r [u8] {
+        // SAFETY: a live request and a C string.
+        self.made(|r| unsafe { apache_sys::ap_psignature(c"".as_ptr(), r) })
+            .unwrap_or(b"")
+    }
+
+    /// Host name of the client, if HostnameLookups gives one. Asks the DNS then.
+    pub fn client_host(&self) -> Option<&'r [u8]> {
+        let kind = apache_sys::REMOTE_HOST;
+        // SAFETY: a live request; null is "no interest in whether it is an address".
+        self.made(|r| unsafe { apache_sys::ap_get_useragent_host(r, kind, ptr::null_mut()) })
     }
 
     /// DocumentRoot of the request.

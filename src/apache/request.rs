@@ -121,6 +121,21 @@ impl<'r> Request<'r> {
         self.text(self.record().user)
     }
 
+    /// Sets the authenticated user.
+    pub fn set_user(&self, user: &[u8]) {
+        let copy = self.pool().copy_text(user);
+        self.change(|record| record.user = copy.as_ptr().cast_mut());
+    }
+
+    /// Whether a client that is denied access may still get it by authentication (`Satisfy Any`, REQ-702).
+    pub fn may_authenticate_instead(&self) -> bool {
+        // SAFETY: a live request.
+        let satisfy = unsafe { apache_sys::ap_satisfies(self.as_ptr()) };
+        // SAFETY: as above.
+        satisfy == apache_sys::SATISFY_ANY
+            && unsafe { apache_sys::ap_some_auth_required(self.as_ptr()) } != 0
+    }
+
     /// When httpd began with the request: microseconds since the epoch.
     pub fn time(&self) -> i64 {
         self.record().request_time

@@ -147,8 +147,10 @@ impl<A: Apache> Exchange<'_, A> {
         mut encode: impl FnMut(&mut Vec<u8>, Attempt) -> Result<(), WireError>,
     ) -> Result<Outcome, Failure> {
         self.buffers.body.clear();
+        let spool = self.group.limits.request_spool;
+        self.buffers.body.collect(&mut self.apache, facts, spool)?;
+        // DMN-211: how long the client took for its body is no waiting for a daemon.
         let queue_start = clock::wall_micros();
-        self.buffers.body.collect(&mut self.apache, facts)?;
         let frame_flags = if self.buffers.body.is_ended() {
             0
         } else {
@@ -187,6 +189,7 @@ impl<A: Apache> Exchange<'_, A> {
             };
             encode(&mut self.buffers.head, attempt).map_err(Failure::TooLarge)?;
             self.buffers.inbox.clear();
+            self.buffers.body.rewind();
             let mut state = State {
                 again: tries > 0,
                 ..State::default()
@@ -314,7 +317,7 @@ impl<A: Apache> Exchange<'_, A> {
 
     /// Sends the long body, in pieces as the client sends them. Ends early if the answer does.
     fn send_body(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
-        state.consumed = true;
+        state.consumed = !self.buffers.body.is_spooled();
         loop {
             let mut at = 0;
             // The first round sends what was collected before.
@@ -344,7 +347,7 @@ impl<A: Apache> Exchange<'_, A> {
             match self.await_body(link, state) {
                 Ok(None) => {}
                 Ok(ended) => return Ok(ended),
-                Err(failure @ Failure::Body { .. }) => {
+                Err(failure @ (Failure::Body { .. } | Failure::Spool(_))) => {
                     return self.body_broke(link, state, failure);
                 }
                 Err(failure) => return Err(failure),

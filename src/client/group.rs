@@ -29,6 +29,8 @@ pub struct ClientLimits {
     pub response_buffer: u64,
     /// `header-buffer-size=`, bytes.
     pub header_buffer: usize,
+    /// `request-spool=`, bytes in memory; 0 passes a long body on as it comes.
+    pub request_spool: usize,
 }
 
 /// A group's client.

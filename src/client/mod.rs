@@ -15,6 +15,7 @@ mod receive;
 mod requester;
 mod route;
 mod side;
+mod spool;
 #[cfg(test)]
 mod tests;
 
@@ -107,6 +108,8 @@ where
         request.connection().set_socket_timeout(former);
     }
     let apache = exchange.apache;
+    // The room in memory and on disk that a long body took.
+    buffers.body.clear();
     BUFFERS.set(Some(buffers));
     finish(request, apache, outcome)
 }

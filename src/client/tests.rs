@@ -4,6 +4,7 @@ use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -17,6 +18,8 @@ use wsgi_core::wire::{
 };
 use wsgi_sys::board::Board;
 use wsgi_sys::stream;
+
+mod spool;
 
 use super::body::BodyFacts;
 use super::exchange::{Buffers, Exchange, Outcome};
@@ -36,6 +39,7 @@ struct Side {
     /// The client breaks off at the end of `body`.
     breaks_off: bool,
     discards: bool,
+    no_folder: bool,
     takes_nothing: bool,
     on_flush: Option<Sender<()>>,
     /// Nothing comes from the client after so many bytes before it got a flush, which is told by `on_flush`.
@@ -84,6 +88,13 @@ impl Apache for &mut Side {
             return Ok(None);
         }
         self.read_body(buffer).map(Some)
+    }
+
+    fn temporary_folder(&self) -> PathBuf {
+        if self.no_folder {
+            return "/nonexistent".into();
+        }
+        std::env::temp_dir()
     }
 
     fn head(&mut self, _head: &AnswerHead<'_>) -> Result<Verdict, Failure> {
@@ -269,6 +280,7 @@ impl Rig {
             flush_delay: Duration::from_millis(5),
             response_buffer: 8 << 20,
             header_buffer: 32768,
+            request_spool: 0,
         };
         let hello = Hello {
             generation: 0,

@@ -4,6 +4,7 @@
 //! parent never does. [`run`] then serves requests on the MPM's own threads. A child without Python refuses embedded requests
 //! with 500 and says why in its log (WSGI0210).
 
+pub mod hook;
 mod python;
 mod transport;
 

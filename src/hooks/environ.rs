@@ -24,7 +24,12 @@ pub(super) fn gather<'r>(
     for (name, value) in request.environment().iter() {
         environ.set(name, value);
     }
-    headers(&mut environ, request, pass_authorization);
+    let by_core = request.passes_authorization_by_core();
+    let shown = Credentials {
+        authorization: by_core || pass_authorization,
+        proxy_authorization: by_core,
+    };
+    headers(&mut environ, request, shown);
     server_and_connection(&mut environ, request);
     redirect(&mut environ, request);
     request_line(&mut environ, request, method);
@@ -32,9 +37,57 @@ pub(super) fn gather<'r>(
     environ
 }
 
+/// Which of the headers with credentials are shown.
+#[derive(Clone, Copy)]
+struct Credentials {
+    authorization: bool,
+    proxy_authorization: bool,
+}
+
+/// What access, authentication and group scripts see (REQ-691): earlier and less than an application. `group` is the
+/// interpreter that the script runs in.
+pub(super) fn gather_for_hook<'r>(request: &Request<'r>, group: &str) -> Environ<'r> {
+    let mut environ = Environ::with_capacity(USUAL_ENTRIES);
+    let shown = Credentials {
+        authorization: false,
+        proxy_authorization: false,
+    };
+    headers(&mut environ, request, shown);
+    let connection = request.connection();
+    let (script_name, path_info) = split(request);
+    for (name, value) in [
+        (&b"SERVER_SIGNATURE"[..], request.server_signature()),
+        (b"SERVER_SOFTWARE", request.server_software()),
+        (b"SERVER_NAME", request.escaped_server_name()),
+        (b"SERVER_ADDR", connection.local_ip()),
+        (b"REMOTE_ADDR", request.client_ip()),
+        (b"DOCUMENT_ROOT", request.document_root()),
+        (b"SERVER_PROTOCOL", request.protocol()),
+        (b"REQUEST_METHOD", request.method()),
+        (b"QUERY_STRING", request.args().unwrap_or(b"")),
+        (b"REQUEST_URI", request.unparsed_uri()),
+        (b"SCRIPT_NAME", script_name),
+        (b"PATH_INFO", path_info),
+        (b"mod_wsgi.process_group", b""),
+    ] {
+        environ.set(name, Some(value));
+    }
+    for (name, value) in [
+        (&b"SERVER_ADMIN"[..], request.server().admin()),
+        (b"REMOTE_HOST", request.client_host()),
+    ] {
+        if let Some(value) = value {
+            environ.set(name, Some(value));
+        }
+    }
+    environ.set_owned(&b"SERVER_PORT"[..], request.server_port().to_string());
+    environ.set_owned(&b"REMOTE_PORT"[..], connection.peer_port().to_string());
+    environ.set_owned(&b"mod_wsgi.application_group"[..], group);
+    environ
+}
+
 /// Request headers (ENV-01 to ENV-06). Names that could pass for another header are dropped (REQ-100).
-fn headers<'r>(environ: &mut Environ<'r>, request: &Request<'r>, pass_authorization: bool) {
-    let by_core = request.passes_authorization_by_core();
+fn headers<'r>(environ: &mut Environ<'r>, request: &Request<'r>, shown: Credentials) {
     for (name, value) in request.headers_in().iter() {
         let value = value.unwrap_or(b"");
         if name.eq_ignore_ascii_case(b"content-type") {
@@ -42,8 +95,8 @@ fn headers<'r>(environ: &mut Environ<'r>, request: &Request<'r>, pass_authorizat
         } else if name.eq_ignore_ascii_case(b"content-length") {
             environ.set(&b"CONTENT_LENGTH"[..], Some(value));
         } else if name.eq_ignore_ascii_case(b"proxy")
-            || (name.eq_ignore_ascii_case(b"authorization") && !by_core && !pass_authorization)
-            || (name.eq_ignore_ascii_case(b"proxy-authorization") && !by_core)
+            || (name.eq_ignore_ascii_case(b"authorization") && !shown.authorization)
+            || (name.eq_ignore_ascii_case(b"proxy-authorization") && !shown.proxy_authorization)
         {
             // Never shown, or only where the administrator says so.
         } else if let Some(key) = cgi_header_name(name) {

@@ -3,7 +3,6 @@
 //! Decisions are those of `wsgi_core::request`; here the facts are gathered, the environ is completed, and the request is handed
 //! to `embedded` or `client`. Runs on the thread that serves the request.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +12,6 @@ use std::path::Path;
 use wsgi_core::config::{DaemonOptions, Effective, Global, HandlerScript};
 use wsgi_core::record;
 use wsgi_core::request::environ::Environ;
-use wsgi_core::request::expand::{self, ExpandFacts};
 use wsgi_core::request::head_mapping::presented_method;
 use wsgi_core::request::ownership::{self, Owned, OwnershipFacts};
 use wsgi_core::request::precheck::{self, BodyFacts, ScriptFacts, Target};
@@ -25,17 +23,15 @@ use wsgi_runtime_api::{
 };
 use wsgi_sys::passwd;
 
-use super::environ;
-use super::translate::{self, AliasOptions};
+use super::choice::Choice;
+use super::translate;
+use super::{dispatch, environ};
 use crate::apache::request::PathInfo;
 use crate::apache::{FileKind, Level, Request, Status};
 use crate::{client, config, embedded, supervisor};
 
 /// The handlers that always run WSGI scripts (REQ-001).
 const BUILT_IN: [&[u8]; 2] = [b"wsgi-script", b"application/x-httpd-wsgi"];
-
-/// Callable of a handler script (DIR-020).
-const HANDLER_CALLABLE: &str = "handle_request";
 
 /// `handler` hook.
 pub(super) fn handle(request: &Request<'_>) -> Status {
@@ -105,14 +101,6 @@ fn run(
         chunked_allowed: effective.chunked_request(),
     })?;
 
-    if let Some(dispatch) = effective.dispatch_script() {
-        return Err(dispatch_refused(&dispatch.path));
-    }
-    let choice = Choice::of(request, effective, script, alias);
-    let main = config::main(request);
-    let global = config::global(&main);
-    let route = route(request, effective, global, &choice.process_group)?;
-
     let pass_authorization = script
         .and_then(|script| script.pass_authorization)
         .or_else(|| alias.and_then(|alias| alias.pass_authorization))
@@ -121,7 +109,17 @@ fn run(
         request.has_content_filters()
     });
     let mut environ = environ::gather(request, pass_authorization, method);
-    let https = finish_environ(request, effective, &mut environ, &choice, script, handler);
+    let https = add_request(request, effective, &mut environ, script, handler);
+    let mut choice = Choice::of(request, effective, script, alias);
+    if let Some(dispatch) = effective.dispatch_script() {
+        let said = dispatch::ask(request, effective, dispatch, &mut environ)?;
+        choice.replace(request, said);
+    }
+    let main = config::main(request);
+    let global = config::global(&main);
+    let route = route(request, effective, global, &choice.process_group)?;
+    environ.remove_consumed();
+    add_choice(&mut environ, &choice);
 
     let mut flags = 0;
     let mut flag = |on: bool, bit: u32| flags |= if on { bit } else { 0 };
@@ -168,18 +166,6 @@ fn run(
                 facts,
             ))
         }
-    }
-}
-
-/// Dispatch scripts have no effect yet, and a request must not pass one by (REQ-136).
-fn dispatch_refused(script: &str) -> Refused {
-    Refused {
-        status: 500,
-        code: Some(85),
-        text: format!(
-            "WSGIDispatchScript '{script}' is in effect, but dispatch scripts are not supported by this version of mod_wsgi-rs; \
-             choose the groups with WSGIProcessGroup and WSGIApplicationGroup."
-        ),
     }
 }
 
@@ -237,81 +223,6 @@ fn announced(transfer_encoding: Option<&[u8]>, content_length: Option<&[u8]>) ->
     }
 }
 
-/// Process, interpreter and callable of a request, expanded (MRG-10).
-struct Choice {
-    process_group: String,
-    application_group: String,
-    callable_object: String,
-}
-
-impl Choice {
-    fn of(
-        request: &Request<'_>,
-        effective: &Effective<'_>,
-        script: Option<&HandlerScript>,
-        alias: Option<&AliasOptions>,
-    ) -> Choice {
-        let server = request.server();
-        let server_name = server
-            .hostname()
-            .map(String::from_utf8_lossy)
-            .unwrap_or(Cow::Borrowed("localhost"));
-        let host = request
-            .hostname()
-            .filter(|host| !host.is_empty())
-            .map(String::from_utf8_lossy);
-        let port = match server.port() {
-            0 => request.connection().local_port(),
-            port => port,
-        };
-        let (script_name, _) = environ::split(request);
-        let main = config::main(request);
-        let variable = |name: &str| variable(request, name);
-        let facts = ExpandFacts {
-            server_name: &server_name,
-            port,
-            host: host.as_deref().unwrap_or(&server_name),
-            script_name,
-            case_sensitive: config::global(&main).case_sensitivity.unwrap_or(true),
-            variable: &variable,
-        };
-        let process_group = script
-            .and_then(|script| script.process_group.as_deref())
-            .or_else(|| alias.and_then(|alias| alias.process_group.as_deref()))
-            .or_else(|| effective.process_group());
-        let application_group = script
-            .and_then(|script| script.application_group.as_deref())
-            .or_else(|| alias.and_then(|alias| alias.application_group.as_deref()))
-            .or_else(|| effective.application_group());
-        let callable_object = match (
-            script,
-            alias.and_then(|alias| alias.callable_object.as_deref()),
-        ) {
-            (Some(_), _) => HANDLER_CALLABLE.to_owned(),
-            // XPN-24: taken as it is written.
-            (None, Some(literal)) => literal.to_owned(),
-            (None, None) => {
-                expand::callable_object(effective.callable_object(), &facts).into_owned()
-            }
-        };
-        Choice {
-            process_group: expand::process_group(process_group, &facts).into_owned(),
-            application_group: expand::application_group(application_group, &facts).into_owned(),
-            callable_object,
-        }
-    }
-}
-
-/// XPN-05: notes of the request, its environment, the process's environment.
-fn variable(request: &Request<'_>, name: &str) -> Option<String> {
-    let found = request.notes().get_named(name.as_bytes());
-    let found = found.or_else(|| request.environment().get_named(name.as_bytes()));
-    match found {
-        Some(value) => Some(String::from_utf8_lossy(value).into_owned()),
-        None => std::env::var(name).ok(),
-    }
-}
-
 /// DMN-201 to DMN-204.
 fn route(
     request: &Request<'_>,
@@ -343,13 +254,12 @@ fn route(
     routing::select(process_group, &facts, groups)
 }
 
-/// The entries `mod_wsgi.*`, the headers of trusted proxies, and whether the scheme is https (REQ-105 to REQ-108, ENV-51 to
-/// ENV-58).
-fn finish_environ<'r>(
+/// The entries `mod_wsgi.*` of the request, the headers of trusted proxies, and whether the scheme is https (REQ-105 to REQ-108,
+/// ENV-54 to ENV-58).
+fn add_request<'r>(
     request: &Request<'r>,
     effective: &Effective<'_>,
     environ: &mut Environ<'r>,
-    choice: &Choice,
     script: Option<&HandlerScript>,
     handler: &'r [u8],
 ) -> bool {
@@ -373,20 +283,6 @@ fn finish_environ<'r>(
     }
     let connection = request.connection();
     let https = environ.decide_https(connection.is_https(), scheme_kept);
-    environ.remove_consumed();
-
-    environ.set_owned(
-        &b"mod_wsgi.process_group"[..],
-        choice.process_group.as_str(),
-    );
-    environ.set_owned(
-        &b"mod_wsgi.application_group"[..],
-        choice.application_group.as_str(),
-    );
-    environ.set_owned(
-        &b"mod_wsgi.callable_object"[..],
-        choice.callable_object.as_str(),
-    );
     environ.set(&b"mod_wsgi.request_handler"[..], Some(handler));
     environ.set_owned(
         &b"mod_wsgi.handler_script"[..],
@@ -408,4 +304,15 @@ fn finish_environ<'r>(
         environ.set(&b"mod_wsgi.connection_id"[..], Some(id));
     }
     https
+}
+
+/// Where it runs (ENV-51 to ENV-53).
+fn add_choice(environ: &mut Environ<'_>, choice: &Choice) {
+    for (key, value) in [
+        (&b"mod_wsgi.process_group"[..], &choice.process_group),
+        (b"mod_wsgi.application_group", &choice.application_group),
+        (b"mod_wsgi.callable_object", &choice.callable_object),
+    ] {
+        environ.set_owned(key, value.as_str());
+    }
 }

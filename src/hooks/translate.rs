@@ -5,7 +5,7 @@
 pub use wsgi_core::config::Alias as AliasOptions;
 use wsgi_core::request::alias::{target_for, target_for_match};
 
-use crate::apache::{Level, Request, Status};
+use crate::apache::{Request, Status};
 use crate::config;
 
 /// Note by which a request, and what it becomes through an internal fast redirect, knows the alias that mapped it: the position
@@ -55,20 +55,4 @@ pub(super) fn keep_handler(request: &Request<'_>) -> Status {
         request.set_handler(super::BUILT_IN_HANDLER);
     }
     Status::DECLINED
-}
-
-/// Hook access_checker: access scripts have no effect yet, so where one is configured nobody gets in.
-pub(super) fn refuse_access_script(request: &Request<'_>) -> Status {
-    let Some(script) = config::effective(request).access_script() else {
-        return Status::DECLINED;
-    };
-    request.log(
-        Level::Error,
-        format!(
-            "WSGI0057: access is denied: WSGIAccessScript '{}' is in effect, but access scripts are not supported by this version \
-             of mod_wsgi-rs",
-            script.path
-        ),
-    );
-    Status::FORBIDDEN
 }

@@ -16,12 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wsgi_core::python::PythonSettings;
 
+use crate::hook::{Answer, Hook};
 use crate::host::{ReadError, SendError};
 use crate::{
-    ABI_VERSION, Bytes, CLIENT_GONE, HostTable, LOAD_FAILED, LOG_CODE_FIRST, Outcome, Pair,
-    READ_ABORTED, REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY,
-    REQUEST_SCRIPT_RELOADING, RequestView, RuntimeTable, SENT, START_FAILED, STARTED,
-    TransportTable,
+    ABI_VERSION, Bytes, CLIENT_GONE, HookOutcome, HookView, HostTable, LOAD_FAILED, LOG_CODE_FIRST,
+    Outcome, Pair, READ_ABORTED, REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS,
+    REQUEST_IGNORE_ACTIVITY, REQUEST_SCRIPT_RELOADING, RequestView, RuntimeTable, SENT,
+    START_FAILED, STARTED, TransportTable,
 };
 
 /// httpd's level `crit`.
@@ -42,6 +43,8 @@ pub trait Engine: 'static {
     fn load(script: &[u8], application_group: &[u8]) -> bool;
     /// Runs a request.
     fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome;
+    /// Calls functions of a hook script.
+    fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome;
     /// Publishes `process_stopping`.
     fn publish_stopping(reason: &str);
     /// Finalises Python.
@@ -359,6 +362,7 @@ pub const fn table<E: Engine>() -> RuntimeTable {
         start: start::<E>,
         load: load::<E>,
         handle: handle::<E>,
+        hook: hook::<E>,
         publish_stopping: publish_stopping::<E>,
         stop: stop::<E>,
         probe: probe::<E>,
@@ -431,6 +435,32 @@ unsafe extern "C" fn handle<E: Engine>(
             Outcome::Failed
         }
     })
+}
+
+unsafe extern "C" fn hook<E: Engine>(
+    hook: *const HookView,
+    transport: *const TransportTable,
+    context: *mut c_void,
+    answer: Answer,
+    sink: *mut c_void,
+) -> HookOutcome {
+    // SAFETY: the host lends the view for the call.
+    let Some(view) = (unsafe { hook.as_ref() }) else {
+        return HookOutcome::Unavailable;
+    };
+    // SAFETY: and the table.
+    let Some(table) = (unsafe { transport.as_ref() }) else {
+        return HookOutcome::Unavailable;
+    };
+    let head_sent = AtomicBool::new(false);
+    let transport = Transport {
+        table,
+        context,
+        head_sent: &head_sent,
+    };
+    // SAFETY: the host's, for this call.
+    let hook = unsafe { Hook::new(view, answer, sink) };
+    guard("hook", HookOutcome::Raised, || E::hook(hook, transport))
 }
 
 unsafe extern "C" fn publish_stopping<E: Engine>(reason: Bytes) {

@@ -13,13 +13,16 @@
 pub mod body;
 pub mod discover;
 pub mod engine;
+pub mod hook;
 pub mod host;
 pub mod runtime;
 
 use std::ffi::{c_int, c_void};
 
+pub use hook::{HookOutcome, HookView};
+
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -221,6 +224,15 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
+    /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only the log is used, are valid
+    /// for the call. Values go to `answer`.
+    pub hook: unsafe extern "C" fn(
+        hook: *const HookView,
+        transport: *const TransportTable,
+        context: *mut c_void,
+        answer: hook::Answer,
+        sink: *mut c_void,
+    ) -> HookOutcome,
     /// Publishes `process_stopping` with `reason` (DMN-530; empty embedded) in every interpreter. On the main thread.
     pub publish_stopping: unsafe extern "C" fn(reason: Bytes),
     /// Destroys interpreters and finalises Python (API-060), unless the settings say not to (WSGIDestroyInterpreter Off).

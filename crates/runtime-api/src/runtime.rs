@@ -14,6 +14,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use wsgi_core::python::PythonSettings;
 
 use crate::discover::Version;
+use crate::hook::{Call, HookOutcome, Value};
 use crate::host::{Adapter, Calls, Host, Transport};
 use crate::{ABI_VERSION, Bytes, ENTRY_SYMBOL, Outcome, Pair, RequestView, RuntimeTable, STARTED};
 
@@ -98,6 +99,11 @@ impl<'a> Environ<'a> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// Its entries, for a call.
+    pub(crate) fn raw(&self) -> (*const Pair, usize) {
+        (self.pairs.as_ptr(), self.pairs.len())
     }
 
     /// Empties it and keeps the memory for the next request.
@@ -296,6 +302,24 @@ impl Runtime {
         let context: *mut T = transport;
         // SAFETY: after `start`; view, table and context live during the call and nobody else uses them meanwhile.
         unsafe { (self.table.handle)(&view, Calls::<T>::TABLE, context.cast()) }
+    }
+
+    /// Calls functions of a hook script on this thread; `answer` gets each value with the number of its function.
+    /// [`HookOutcome::Unavailable`] before `start`.
+    pub fn hook<T: Transport>(
+        &self,
+        call: &Call<'_>,
+        transport: &mut T,
+        answer: &mut dyn FnMut(usize, Value<'_>),
+    ) -> HookOutcome {
+        if !self.is_started() {
+            return HookOutcome::Unavailable;
+        }
+        let context: *mut T = transport;
+        call.with_view(answer, |view, answer, sink| {
+            // SAFETY: after `start`; everything lives during the call and nobody else uses it meanwhile.
+            unsafe { (self.table.hook)(view, Calls::<T>::TABLE, context.cast(), answer, sink) }
+        })
     }
 
     /// Publishes `process_stopping` in every interpreter.

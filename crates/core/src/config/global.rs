@@ -2,7 +2,7 @@
 
 use crate::python::{HashSeed, InterpreterRule};
 
-use super::DaemonGroup;
+use super::{DaemonGroup, Origins};
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,8 @@ pub struct Global {
     pub telemetry_user_agent: bool,
     /// WSGISlowRequests, seconds; 0 is off.
     pub slow_requests: f64,
+    /// Where all this is written, for reports.
+    pub origins: Origins,
     /// To be logged at start.
     pub notices: Vec<Notice>,
 }

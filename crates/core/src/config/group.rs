@@ -67,6 +67,8 @@ pub struct DaemonOptions {
     pub response_buffer_size: u32,
     /// Milliseconds to wait for more of an answer before it is flushed.
     pub response_flush_delay: u32,
+    /// Bytes of a request body that wait in memory for the rest; 0 passes it on as it comes.
+    pub request_spool: u32,
     /// Owner of the socket; None is Apache's user.
     pub socket_user: Option<Account>,
     /// Time to get a connection.
@@ -144,6 +146,7 @@ impl Default for DaemonOptions {
             header_buffer_size: 32768,
             response_buffer_size: 8 << 20,
             response_flush_delay: 5,
+            request_spool: 64 << 10,
             socket_user: None,
             connect_timeout: 15,
             socket_timeout: 0,

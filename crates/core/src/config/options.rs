@@ -82,6 +82,39 @@ impl OptionContext<'_> {
         }
     }
 
+    /// Bytes, with `k`, `m` or `g` for multiples of 1024.
+    fn size(&self) -> Result<u64, ConfigError> {
+        let digits = self
+            .value
+            .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match &self.value[digits.len()..] {
+            "" => Some(0),
+            "k" | "K" => Some(10),
+            "m" | "M" => Some(20),
+            "g" | "G" => Some(30),
+            _ => None,
+        };
+        let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if whole {
+            digits.parse::<u64>().ok()
+        } else {
+            None
+        };
+        number
+            .zip(shift)
+            .and_then(|(number, shift)| number.checked_mul(1 << shift))
+            .ok_or_else(|| self.fail("a size like 65536, 64k, 10m or 1g"))
+    }
+
+    /// What a spool may keep in memory.
+    fn spool(&self) -> Result<u32, ConfigError> {
+        let size = self.size()?;
+        u32::try_from(size)
+            .ok()
+            .filter(|size| *size == 0 || (64 << 10..=1 << 30).contains(size))
+            .ok_or_else(|| self.fail("0, or a size from 64k to 1g"))
+    }
+
     fn user(&self) -> Result<Account, ConfigError> {
         if let Some(id) = self.value.strip_prefix('#') {
             let id = id
@@ -241,6 +274,10 @@ options! {
     "response-flush-delay", "milliseconds", "5", false, true,
     "How long Apache waits for more of an answer before it passes on what it has; 0 passes everything on at once.",
     |o, c| o.response_flush_delay = u32::try_from(c.unsigned(0, "must be a number of milliseconds, 0 or more")?).map_err(|_| c.fail("must be fewer milliseconds"))?;
+
+    "request-spool", "size", "64k", false, true,
+    "Bytes of a request body that are kept in memory until it has come whole, at least 64k; more go to a temporary file. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
+    |o, c| o.request_spool = c.spool()?;
 
     "socket-user", "name or #uid", "Apache's User", false, true,
     "Owner of the group's socket, if Apache was started as root.",

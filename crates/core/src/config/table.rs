@@ -378,7 +378,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "Script that chooses process group, interpreter and callable for each request.",
         doc: "Script that chooses process group, interpreter and callable for each request. Runs in Apache's own processes.",
         example: "WSGIDispatchScript /srv/site/dispatch_script.wsgi",
-        effect: Effect::Later("requests that it applies to are refused"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| set::hook_script(n, a, p, |l| &mut l.dispatch_script),
@@ -395,7 +395,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "Script whose allow_access decides who may have access.",
         doc: "Script whose `allow_access` decides who may have access. Runs in Apache's own processes.",
         example: "WSGIAccessScript /srv/site/access_script.wsgi",
-        effect: Effect::Later("requests that it applies to are refused"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| set::hook_script(n, a, p, |l| &mut l.access_script),
@@ -831,10 +831,7 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| {
-            p.global.rule().free_threading = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: set::free_threading,
     },
     Directive {
         name: "<WSGIInterpreterOptions",

@@ -9,9 +9,11 @@ use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use wsgi_core::python::PythonSettings;
+use wsgi_runtime_api::hook::Answer;
 use wsgi_runtime_api::{
-    ABI_VERSION, Bytes, HostTable, LOAD_FAILED, Outcome, Pair, RequestView, RuntimeTable,
-    SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER, SENT, START_FAILED, STARTED, TransportTable,
+    ABI_VERSION, Bytes, HookOutcome, HookView, HostTable, LOAD_FAILED, Outcome, Pair, RequestView,
+    RuntimeTable, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER, SENT, START_FAILED, STARTED,
+    TransportTable,
 };
 
 static TABLE: RuntimeTable = RuntimeTable {
@@ -21,6 +23,7 @@ static TABLE: RuntimeTable = RuntimeTable {
     start,
     load,
     handle,
+    hook,
     publish_stopping,
     stop,
     probe,
@@ -79,6 +82,16 @@ unsafe extern "C" fn load(script: Bytes, _group: Bytes) -> c_int {
     } else {
         STARTED
     }
+}
+
+unsafe extern "C" fn hook(
+    _hook: *const HookView,
+    _transport: *const TransportTable,
+    _context: *mut c_void,
+    _answer: Answer,
+    _sink: *mut c_void,
+) -> HookOutcome {
+    HookOutcome::Unavailable
 }
 
 unsafe extern "C" fn publish_stopping(reason: Bytes) {

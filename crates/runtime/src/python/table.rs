@@ -2,6 +2,7 @@
 
 use wsgi_core::python::PythonSettings;
 use wsgi_runtime_api::engine::{Engine, HostCalls, Request, Transport, table};
+use wsgi_runtime_api::hook::{Hook, HookOutcome};
 use wsgi_runtime_api::{Outcome, RuntimeTable};
 
 use super::{config, interpreter, shutdown, thread};
@@ -33,6 +34,10 @@ impl Engine for Runtime {
 
     fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome {
         wsgi::handle(request, transport)
+    }
+
+    fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome {
+        wsgi::hook::call(hook, transport)
     }
 
     fn publish_stopping(reason: &str) {

@@ -151,7 +151,7 @@ fn set(
         }
         return Ok(());
     }
-    let is_path = matches!(name, b"DOCUMENT_ROOT" | b"SCRIPT_FILENAME");
+    let is_path = is_path(name);
     let text = objects::latin1(py, name)?;
     environ.set_item(&text, decode(py, value, is_path)?)?;
     if names.len() < MOST_NAMES {
@@ -184,6 +184,19 @@ fn is_secret(name: &[u8]) -> bool {
             | b"REQUEST_URI"
             | b"REMOTE_USER"
     )
+}
+
+fn is_path(name: &[u8]) -> bool {
+    matches!(name, b"DOCUMENT_ROOT" | b"SCRIPT_FILENAME")
+}
+
+/// Text of the value of variable `name`.
+pub(super) fn value<'py>(
+    py: Python<'py>,
+    name: &[u8],
+    value: &[u8],
+) -> PyResult<Bound<'py, PyString>> {
+    decode(py, value, is_path(name))
 }
 
 fn decode<'py>(py: Python<'py>, value: &[u8], is_path: bool) -> PyResult<Bound<'py, PyString>> {

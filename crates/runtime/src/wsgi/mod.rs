@@ -13,6 +13,7 @@ mod exchange;
 mod file_wrapper;
 pub(crate) mod finish;
 mod head;
+pub(crate) mod hook;
 mod input;
 mod lines;
 mod module;

@@ -13,7 +13,9 @@ use super::{ConfigError, NoticeLevel, Place, words};
 
 pub(super) use daemon::{accept_mutex, daemon_process, socket_prefix};
 pub(super) use proxies::{proxies, proxy_headers};
-pub(super) use python::{hash_seed, open_block, optimize, python_path, switch_interval};
+pub(super) use python::{
+    free_threading, hash_seed, open_block, optimize, python_path, switch_interval,
+};
 pub(super) use scripts::{handler_script, hook_script, import_script, script_alias};
 pub(super) use telemetry::{slow_requests, telemetry_options, telemetry_service};
 

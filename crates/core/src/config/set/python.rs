@@ -2,7 +2,7 @@
 
 use super::Done;
 use crate::config::global::InterpreterBlock;
-use crate::config::values::{global, leading_number, path_list, positive_float};
+use crate::config::values::{global, leading_number, path_list, positive_float, switch};
 use crate::config::{ConfigError, NoticeLevel, Place, words};
 use crate::python::HashSeed;
 
@@ -48,6 +48,26 @@ pub(in crate::config) fn switch_interval(
         expected: "must be a number of seconds over 0".to_owned(),
     })?;
     place.global.rule().switch_interval = Some(interval);
+    Ok(())
+}
+
+/// DIR-092, DIR-100: a whole process has a GIL or none.
+pub(in crate::config) fn free_threading(
+    name: &'static str,
+    value: &str,
+    place: &mut Place<'_>,
+) -> Done {
+    let is_wanted = switch(name, value)?;
+    let rule = place.global.rule();
+    rule.free_threading = Some(is_wanted);
+    if rule.application_group.is_some() {
+        let text = format!(
+            "WSGI0201: {name} at {}:{} is ignored: a section with application-group cannot say it, because it is decided \
+             for a whole process.",
+            place.file, place.line
+        );
+        place.global.notice(NoticeLevel::Warn, text);
+    }
     Ok(())
 }
 
@@ -234,7 +254,11 @@ mod tests {
         assert_eq!(found.interpreters.restrict_stdin, Some(false));
         assert!(found.python_path.is_empty());
         assert_eq!(found.interpreter_blocks[1].specificity(), 0);
-        assert!(found.notices.is_empty());
+        // DIR-092: but for what is decided for a whole process.
+        let [notice] = &found.notices[..] else {
+            panic!("{found:?}")
+        };
+        assert!(notice.text.starts_with("WSGI0201: WSGIFreeThreading"));
         let line = "<WSGIInterpreterOptions";
         for rest in [
             "",

@@ -1,0 +1,243 @@
+//! Bytes that wait: in memory as far as they fit there, then in an unnamed temporary file. First in, first out. A request
+//! body waits here until it is complete, an answer until the client takes it.
+//!
+//! One thread. The file is made when it is needed first, and its space is given back when everything was taken.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use wsgi_sys::temporary;
+
+/// Memory over this is given back between two requests, bytes.
+const KEEP: usize = 128 << 10;
+
+/// A temporary file that does not do its duty.
+#[derive(Debug, thiserror::Error)]
+#[error("a temporary file in '{}' cannot be {doing}: {source}", folder.display())]
+pub(super) struct SpoolError {
+    folder: PathBuf,
+    doing: &'static str,
+    source: io::Error,
+}
+
+/// How much waits where at most, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// In memory.
+    pub(super) memory: usize,
+    /// In the file; 0 for no file.
+    pub(super) file: u64,
+}
+
+/// The queue. What comes behind bytes in the file goes to the file, so that the order is kept.
+#[derive(Debug, Default)]
+pub(super) struct Spool {
+    bounds: Bounds,
+    memory: Vec<u8>,
+    /// Bytes of `memory` that were taken.
+    taken: usize,
+    store: Option<Store>,
+}
+
+#[derive(Debug)]
+struct Store {
+    file: File,
+    folder: PathBuf,
+    written: u64,
+    read: u64,
+}
+
+impl Spool {
+    /// Empty, for one more request.
+    pub(super) fn begin(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        self.clear();
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.taken = 0;
+        self.store = None;
+        self.memory.clear();
+        self.memory.shrink_to(KEEP);
+    }
+
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> u64 {
+        (self.memory.len() - self.taken) as u64
+            + self
+                .store
+                .as_ref()
+                .map_or(0, |store| store.written - store.read)
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds bytes. `folder` says where the file has to be, if there is none yet.
+    ///
+    /// # Errors
+    /// The file; nothing was added then.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        folder: impl FnOnce() -> PathBuf,
+    ) -> Result<(), SpoolError> {
+        if self.taken == self.memory.len() {
+            self.memory.clear();
+            self.taken = 0;
+        }
+        let in_file = self.store.as_ref().is_some_and(|store| store.written > 0);
+        let fits = self.memory.len() + bytes.len() <= self.bounds.memory;
+        if !in_file && (fits || self.bounds.file == 0) {
+            self.memory.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let store = match &mut self.store {
+            Some(store) => store,
+            none => none.insert(Store::new(folder())?),
+        };
+        store.push(bytes)
+    }
+
+    /// Takes at most `buffer.len()` bytes; 0 if none waits.
+    ///
+    /// # Errors
+    /// The file.
+    pub(super) fn take(&mut self, buffer: &mut [u8]) -> Result<usize, SpoolError> {
+        let waiting = &self.memory[self.taken..];
+        if !waiting.is_empty() {
+            let count = waiting.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&waiting[..count]);
+            self.taken += count;
+            return Ok(count);
+        }
+        self.store
+            .as_mut()
+            .map_or(Ok(0), |store| store.take(buffer))
+    }
+
+    /// Goes back to the first byte. Only while nothing was added after something was taken.
+    pub(super) fn rewind(&mut self) {
+        self.taken = 0;
+        if let Some(store) = &mut self.store {
+            store.read = 0;
+        }
+    }
+}
+
+impl Store {
+    fn new(folder: PathBuf) -> Result<Store, SpoolError> {
+        match temporary::unnamed_file(&folder) {
+            Ok(file) => Ok(Store {
+                file,
+                folder,
+                written: 0,
+                read: 0,
+            }),
+            Err(source) => Err(SpoolError {
+                folder,
+                doing: "made",
+                source,
+            }),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        self.file
+            .write_all_at(bytes, self.written)
+            .map_err(|source| self.error("written to", source))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn take(&mut self, buffer: &mut [u8]) -> Result<usize, SpoolError> {
+        let left = usize::try_from(self.written - self.read).unwrap_or(usize::MAX);
+        let most = left.min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        self.file
+            .read_exact_at(&mut buffer[..most], self.read)
+            .map_err(|source| self.error("read", source))?;
+        self.read += most as u64;
+        Ok(most)
+    }
+
+    fn error(&self, doing: &'static str, source: io::Error) -> SpoolError {
+        SpoolError {
+            folder: self.folder.clone(),
+            doing,
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> PathBuf {
+        std::env::temp_dir()
+    }
+
+    fn take_all(spool: &mut Spool, step: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; step];
+        loop {
+            match spool.take(&mut buffer).unwrap() {
+                0 => return all,
+                count => all.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    /// The order is kept over memory and file, and the whole can be taken again.
+    #[test]
+    fn bytes_come_out_in_order_twice() {
+        let mut spool = Spool::default();
+        spool.begin(Bounds {
+            memory: 100,
+            file: u64::MAX,
+        });
+        let bytes: Vec<u8> = (0..1000_u32).map(|n| (n % 251) as u8).collect();
+        for piece in bytes.chunks(70) {
+            spool.push(piece, folder).unwrap();
+        }
+        assert_eq!(spool.len(), 1000);
+        assert_eq!(take_all(&mut spool, 33), bytes);
+        assert!(spool.is_empty());
+        spool.rewind();
+        assert_eq!(take_all(&mut spool, 999), bytes);
+    }
+
+    #[test]
+    fn no_file_without_need() {
+        let mut spool = Spool::default();
+        spool.begin(Bounds {
+            memory: 100,
+            file: u64::MAX,
+        });
+        let nowhere = || -> PathBuf { panic!("no file is needed") };
+        for _ in 0..10 {
+            spool.push(&[1; 100], nowhere).unwrap();
+            assert_eq!(take_all(&mut spool, 64).len(), 100);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_named() {
+        let mut spool = Spool::default();
+        spool.begin(Bounds {
+            memory: 0,
+            file: u64::MAX,
+        });
+        let error = spool.push(b"x", || "/nonexistent".into()).unwrap_err();
+        assert!(error.to_string().contains("'/nonexistent'"), "{error}");
+        assert!(spool.is_empty());
+    }
+}

@@ -1,0 +1,366 @@
+//! WSGIDispatchScript: a script that chooses process group, interpreter and callable for each request.
+
+use wsgi_harness::{Mode, Mpm, Process, Request, Server, Site, matrix, subject};
+
+/// A script with two callables, which say where they run.
+const APPLICATION: &str = "
+def say(name, environ, start_response):
+    keys = ['mod_wsgi.process_group', 'mod_wsgi.application_group', 'mod_wsgi.callable_object']
+    start_response('200 OK', [])
+    import mod_wsgi
+    return [repr([name, mod_wsgi.process_group, mod_wsgi.application_group] + [environ[key] for key in keys]).encode()]
+
+def application(environ, start_response):
+    return say('application', environ, start_response)
+
+def other(environ, start_response):
+    return say('other', environ, start_response)
+
+handle_request = application
+";
+
+/// What `%{SERVER}` stands for.
+fn server_name(server: &Server) -> String {
+    if subject().differs("XPN-07") {
+        format!("localhost:{}", server.port())
+    } else {
+        "localhost".to_owned()
+    }
+}
+
+/// REQ-130, REQ-132, REQ-133, REQ-134, DIR-031, DIR-143, MRG-10, XPN-20, XPN-21, XPN-23: each result replaces what is
+/// configured, and is expanded like it.
+fn choices(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["env", "setenvif"])
+        .file("apps/app.wsgi", APPLICATION)
+        .file(
+            "apps/dispatch.wsgi",
+            "
+def query(environ, name):
+    import urllib.parse
+    value = dict(urllib.parse.parse_qsl(environ['QUERY_STRING'])).get(name)
+    return value.encode('latin-1') if value and 'b' in environ['PATH_INFO'] else value
+
+def process_group(environ):
+    environ['QUERY_STRING'] = environ['QUERY_STRING'] + ''
+    return query(environ, 'process')
+
+def application_group(environ):
+    return query(environ, 'group')
+
+def callable_object(environ):
+    return query(environ, 'callable')
+",
+        )
+        .file("htdocs/page.handled", "never shown")
+        .config(
+            "WSGIDaemonProcess second processes=1 threads=2
+            SetEnvIf X-Group (.*) CHOSEN=$1
+            WSGIHandlerScript my-handler {apps}/app.wsgi
+            WSGIScriptAlias /app {apps}/app.wsgi
+            WSGIScriptAlias /option {apps}/app.wsgi application-group=by-option callable-object=other
+            WSGIDispatchScript {apps}/dispatch.wsgi
+            <Files *.handled>
+                SetHandler my-handler
+            </Files>",
+        )
+        .start();
+    let configured = if mode == Mode::Daemon { "live" } else { "" };
+    let says = |name: &str, process: &str, group: &str, callable: &str| {
+        format!("['{name}', '{process}', '{group}', '{process}', '{group}', '{callable}']")
+    };
+    for (path, name, process, group, callable) in [
+        ("/app", "application", configured, "", "application"),
+        (
+            "/app?process=second",
+            "application",
+            "second",
+            "",
+            "application",
+        ),
+        (
+            "/app?process=%25{GLOBAL}",
+            "application",
+            "",
+            "",
+            "application",
+        ),
+        (
+            "/app?process=%25{ENV:CHOSEN}",
+            "application",
+            "second",
+            "",
+            "application",
+        ),
+        (
+            "/app?group=one",
+            "application",
+            configured,
+            "one",
+            "application",
+        ),
+        (
+            "/app/b?group=one",
+            "application",
+            configured,
+            "one",
+            "application",
+        ),
+        ("/app?callable=other", "other", configured, "", "other"),
+        (
+            "/app?callable=%25{GLOBAL}",
+            "application",
+            configured,
+            "",
+            "application",
+        ),
+        (
+            "/app/b?process=second&group=two&callable=other",
+            "other",
+            "second",
+            "two",
+            "other",
+        ),
+        ("/option", "other", configured, "by-option", "other"),
+        (
+            "/option?group=%25{GLOBAL}&callable=application",
+            "application",
+            configured,
+            "",
+            "application",
+        ),
+        (
+            "/page.handled",
+            "application",
+            configured,
+            "",
+            "handle_request",
+        ),
+        (
+            "/page.handled?callable=other",
+            "other",
+            configured,
+            "",
+            "other",
+        ),
+    ] {
+        let answer = server.send(&Request::get(path).header("X-Group", "second"));
+        assert_eq!(
+            answer.expect(200).text(),
+            says(name, process, group, callable),
+            "{path}"
+        );
+    }
+    // XPN-21: all forms are known.
+    let answer = server.get("/app?group=%25{RESOURCE}").expect(200).text();
+    let resource = format!("'{}|/app'", server_name(&server));
+    assert!(answer.contains(&resource), "{answer}");
+    // DIR-040: what it chose has to exist.
+    server.get("/app?process=nobody").expect(500);
+    server.expect_log("WSGI0151");
+}
+matrix!(choices: event);
+
+/// REQ-135, XPN-22: what a dispatch script sees.
+#[test]
+fn environ() {
+    let server = Site::daemon()
+        .file("apps/app.wsgi", APPLICATION)
+        .file(
+            "apps/dispatch.wsgi",
+            "
+import mod_wsgi
+
+def process_group(environ):
+    errors = environ['wsgi.errors']
+    print('keys:', sorted(key for key in environ if key.startswith(('wsgi.', 'mod_wsgi.', 'apache.')) and '.x-' not in key), file=errors)
+    for key in ['mod_wsgi.process_group', 'mod_wsgi.application_group', 'HTTP_X_TEST', 'SCRIPT_NAME', 'PATH_INFO', 'HTTPS', 'SCRIPT_FILENAME', 'mod_wsgi.script_name']:
+        print('%s=%r' % (key, environ.get(key)), file=errors)
+    print('in', (mod_wsgi.process_group, mod_wsgi.application_group))
+    environ['HTTP_X_TEST'] = 'changed'
+
+def application_group(environ):
+    return environ.get('HTTP_X_APPLICATION')
+",
+        )
+        .config(
+            "WSGIScriptAlias /app {apps}/app.wsgi\nWSGIDispatchScript {apps}/dispatch.wsgi application-group=%{SERVER}",
+        )
+        .modules(&["setenvif"])
+        .config("SetEnvIf X-Test . HTTPS=on")
+        .start();
+    server
+        .send(&Request::get("/app/info").header("X-Test", "value"))
+        .expect(200);
+    let group = server_name(&server);
+    for text in [
+        "mod_wsgi.process_group=''".to_owned(),
+        format!("mod_wsgi.application_group='{group}'"),
+        "HTTP_X_TEST='value'".to_owned(),
+        "SCRIPT_NAME='/app'".to_owned(),
+        "PATH_INFO='/info'".to_owned(),
+        "HTTPS='on'".to_owned(),
+        server.fill("SCRIPT_FILENAME='{apps}/app.wsgi'"),
+        "mod_wsgi.script_name='/app'".to_owned(),
+        format!("in ('', '{group}')"),
+    ] {
+        server.expect_log(&text);
+    }
+    let keys = server.log().matching("keys:");
+    server.allow_log("keys:");
+    let shown = keys[0].text.clone();
+    for key in [
+        "mod_wsgi.request_handler",
+        "mod_wsgi.handler_script",
+        "mod_wsgi.path_info",
+        "mod_wsgi.server_pid",
+        "wsgi.errors",
+    ] {
+        assert!(shown.contains(&format!("'{key}'")), "{key}: {shown}");
+    }
+    for key in [
+        "wsgi.input",
+        "wsgi.version",
+        "wsgi.url_scheme",
+        "mod_wsgi.callable_object",
+        "wsgi.multithread",
+        "mod_wsgi.version",
+        "apache.version",
+    ] {
+        assert!(!shown.contains(&format!("'{key}'")), "{key}: {shown}");
+    }
+}
+
+/// REQ-133, REQ-136: what is wrong is an error of the request, and the functions behind it are not called.
+#[test]
+fn failures() {
+    let server = Site::embedded()
+        .file("apps/app.wsgi", APPLICATION)
+        .file("apps/broken.wsgi", "def process_group(environ)\n")
+        .file(
+            "apps/raising.wsgi",
+            "raise ValueError('while it is loaded')\n",
+        )
+        .file(
+            "apps/dispatch.wsgi",
+            "
+def process_group(environ):
+    case = environ['QUERY_STRING']
+    if case == 'raise':
+        raise ValueError('on purpose')
+    if case == 'exit':
+        raise SystemExit(0)
+    return {'int': 5, 'list': ['x'], 'wide': '\\u20ac', 'bytes': b'', 'empty': ''}.get(case)
+
+def application_group(environ):
+    print('second function', environ['QUERY_STRING'])
+",
+        )
+        .config(
+            "WSGIScriptAlias /app {apps}/app.wsgi
+            WSGIScriptAlias /broken {apps}/app.wsgi
+            WSGIScriptAlias /raising {apps}/app.wsgi
+            WSGIScriptAlias /missing {apps}/app.wsgi
+            WSGIDispatchScript {apps}/dispatch.wsgi
+            <Location /broken>\nWSGIDispatchScript {apps}/broken.wsgi\n</Location>
+            <Location /raising>\nWSGIDispatchScript {apps}/raising.wsgi\n</Location>
+            <Location /missing>\nWSGIDispatchScript {apps}/missing.wsgi\n</Location>",
+        )
+        .start();
+    for (case, error) in [
+        ("raise", "ValueError"),
+        ("exit", "WSGI0175"),
+        ("int", "TypeError"),
+        ("list", "TypeError"),
+        ("wide", "latin"),
+    ] {
+        server.get(&format!("/app?{case}")).expect(500);
+        server.expect_log(error);
+        assert_eq!(server.log().count(&format!("second function {case}")), 0);
+    }
+    for case in ["bytes", "empty", "none"] {
+        server.get(&format!("/app?{case}")).expect(200);
+        server.expect_log(&format!("second function {case}"));
+    }
+    let status = if subject().differs("REQ-136") {
+        500
+    } else {
+        200
+    };
+    for path in ["/broken", "/raising", "/missing"] {
+        server.get(path).expect(status);
+    }
+    server.expect_log("WSGI0105");
+    server.expect_log("WSGI0109");
+    for allowed in ["WSGI0174", "WSGI5011", "SyntaxError", "WSGI0105"] {
+        server.allow_log(allowed);
+    }
+}
+
+/// REQ-131, REQ-600, REQ-610, REQ-621: a changed dispatch script is loaded again in its interpreter, and no process is
+/// replaced; with WSGIScriptReloading Off it stays.
+fn reloading(mpm: Mpm, mode: Mode) {
+    let chooses = |name: &str| {
+        format!(
+            "reload_required = None\ncalls = []\ndef callable_object(environ):\n    calls.append(1)\n    return '{name}'\n"
+        )
+    };
+    let server = Site::new(mpm, mode)
+        .file("apps/app.wsgi", APPLICATION)
+        .file("apps/dispatch.wsgi", &chooses("application"))
+        .file("apps/fixed.wsgi", &chooses("application"))
+        .config(
+            "WSGIScriptAlias /app {apps}/app.wsgi
+            WSGIScriptAlias /fixed {apps}/app.wsgi
+            WSGIDispatchScript {apps}/dispatch.wsgi
+            <Location /fixed>\nWSGIScriptReloading Off\nWSGIDispatchScript {apps}/fixed.wsgi\n</Location>",
+        )
+        .start();
+    let called = |path: &str| {
+        let text = server.get(path).expect(200).text();
+        text.split('\'').nth(1).expect("a quoted name").to_owned()
+    };
+    assert_eq!(called("/app"), "application");
+    assert_eq!(called("/fixed"), "application");
+    let pids = |list: Vec<Process>| list.iter().map(|one| one.pid).collect::<Vec<_>>();
+    let before = pids(server.daemons());
+    server.write("apps/dispatch.wsgi", &chooses("other"));
+    server.write("apps/fixed.wsgi", &chooses("other"));
+    assert_eq!(called("/app"), "other");
+    assert_eq!(called("/fixed"), "application");
+    assert_eq!(pids(server.daemons()), before);
+    assert_eq!(
+        server.log().count("Reload script"),
+        usize::from(subject().is_ours())
+    );
+}
+matrix!(reloading: event);
+
+/// DIR-071, DIR-145: a dispatch script makes the children start Python, also where WSGIRestrictEmbedded keeps applications out
+/// of them; what it chooses is restricted like what is configured (DIR-043, REQ-300).
+#[test]
+fn restrictions() {
+    let server = Site::daemon()
+        .file("apps/app.wsgi", APPLICATION)
+        .file(
+            "apps/dispatch.wsgi",
+            "def process_group(environ):\n    return environ.get('HTTP_X_GROUP')\n",
+        )
+        .config(
+            "WSGIRestrictEmbedded On
+            WSGIDaemonProcess second processes=1 threads=2
+            WSGIDaemonProcess third processes=1 threads=2
+            WSGIScriptAlias /app {apps}/app.wsgi
+            WSGIDispatchScript {apps}/dispatch.wsgi
+            <Location />\nWSGIRestrictProcess live second %{GLOBAL}\n</Location>",
+        )
+        .start();
+    let to = |group: &str| server.send(&Request::get("/app").header("X-Group", group));
+    assert!(server.get("/app").expect(200).text().contains("'live'"));
+    assert!(to("second").expect(200).text().contains("'second'"));
+    to("third").expect(500);
+    server.expect_log("WSGI0149");
+    to("%{GLOBAL}").expect(500);
+    server.expect_log("WSGI0143");
+}
