@@ -252,3 +252,6 @@ impl<'a> Effective<'a> {
         self.find(|layer| layer.auth_group_script.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1150,3 +1150,6 @@ pub static DIRECTIVES: &[Directive] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests;
