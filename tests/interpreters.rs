@@ -343,6 +343,7 @@ fn homes_that_are_none() {
             "WSGI0210",
             "WSGI0001",
             "WSGI0002",
+            "WSGI503",
             "Python path configuration:",
             "  ",
         ] {
