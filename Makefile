@@ -6,7 +6,9 @@ PORT ?= 8000
 APXS ?= apxs
 PREFIX ?=
 DESTDIR ?=
-export APXS
+# target/, if Apache's user can read it there.
+CARGO_TARGET_DIR ?= $(shell tools/target-dir.sh)
+export APXS CARGO_TARGET_DIR
 
 .PHONY: all setup build build-debug serve test test-long check install clean
 
@@ -38,4 +40,4 @@ install: build
 	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) tools/install.sh
 
 clean:
-	rm -rf target target-python-* examples/.run
+	rm -rf $(CARGO_TARGET_DIR) examples/.run

@@ -15,7 +15,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_server_root_relative",
     "ap_exists_config_define",
     // hooks
-    "ap_hook_(check_config|post_config|child_init|translate_name|fixups|check_access|handler)",
+    "ap_hook_(check_config|test_config|post_config|child_init|translate_name|fixups|check_access|handler)",
     "ap_register_auth_provider",
     // log
     "ap_log_error_",
@@ -29,7 +29,6 @@ const FUNCTIONS: &[&str] = &[
     "ap_mpm_query",
     "ap_unixd_mpm_get_retained_data",
     "ap_state_query",
-    "ap_close_listeners",
     // request
     "ap_allow_options",
     "ap_discard_request_body",
@@ -88,6 +87,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_proc_other_child_unregister",
     "apr_socket_timeout_(get|set)",
     "apr_strerror",
+    "apr_temp_dir_get",
     "apr_table_(addn|elts|get|setn|unset)",
     "wsgi_shim_.*",
 ];

@@ -214,3 +214,9 @@ const char *wsgi_shim_auth_type(const request_rec *r)
 {
     return r->ap_auth_type;
 }
+
+const char *wsgi_shim_document_root(const server_rec *s)
+{
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
+    return core->ap_document_root;
+}

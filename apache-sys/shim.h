@@ -60,6 +60,9 @@ const char *wsgi_shim_auth_type(const request_rec *r);
 /* Build facts. */
 const char *wsgi_shim_runtime_dir(void);
 
+/* DocumentRoot of a server, or NULL. */
+const char *wsgi_shim_document_root(const server_rec *s);
+
 /* CoreDumpDirectory, or NULL if it was not set. */
 const char *wsgi_shim_coredump_dir(void);
 

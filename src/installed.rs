@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use wsgi_core::config::{DaemonGroup, Global};
 use wsgi_runtime_api::discover::{self, DiscoverError, Installed, NotAVersion};
 use wsgi_sys::library;
 use wsgi_sys::trust::{TrustError, trusted_file};
@@ -49,6 +50,20 @@ pub struct Wanted<'c> {
     pub version: Option<&'c str>,
     /// WSGIPythonVersion, where neither tells.
     pub server_version: Option<&'c str>,
+}
+
+impl<'c> Wanted<'c> {
+    /// What the configuration says for the processes of a group, or for Apache's children (None).
+    pub fn of(global: &'c Global, group: Option<&'c DaemonGroup>) -> Wanted<'c> {
+        let options = group.map(|group| &group.options);
+        Wanted {
+            home: options
+                .and_then(|options| options.python_home.as_deref())
+                .or(global.python_home.as_deref()),
+            version: options.and_then(|options| options.python_version.as_deref()),
+            server_version: global.python_version.as_deref(),
+        }
+    }
 }
 
 /// Folders to look in: WSGIRuntimeDirectory alone, or `mod_wsgi/` beside the module and the module's own folder.

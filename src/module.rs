@@ -123,8 +123,9 @@ unsafe extern "C" fn create_server_config(
     })
 }
 
-/// Number of a server in the order in which they got a configuration. Virtual hosts are added one by one while the configuration
-/// is read, each in front of those before it, so that the list has had one more at each.
+/// Number of a server in the order in which they got a configuration: how many there are with it, 0 for the main one. Virtual
+/// hosts are added one by one while the configuration is read, each in front of those before it, and get a configuration at the
+/// first of our directives.
 fn next_number(server: &Server<'_>) -> u32 {
     if !server.is_virtual() {
         return 0;

@@ -1,6 +1,8 @@
 //! Headers, lengths and redirects of answers, and how several answers share a connection.
 
-use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until};
+use wsgi_harness::{
+    Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+};
 
 /// A script whose application has this body.
 fn app(body: &str) -> String {

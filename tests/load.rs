@@ -1,15 +1,16 @@
 //! Many clients with distinct bodies: no answer belongs to somebody else, none is lost. `WSGI_LOAD_SECONDS` says how long.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::load::{self, Connections};
-use wsgi_harness::{Mode, Mpm, Request, Server, Site, load_duration, matrix, subject};
+use wsgi_harness::{Mode, Mpm, Request, Server, Site, load_duration, matrix, subject, wait_within};
 
 const CLIENTS: usize = 64;
 
 /// The application answers with the body in capitals and its own mark, so that an answer shows whose it is.
-const ANSWERING: &str = "import time\n\ndef application(environ, start_response):\n    body = environ['wsgi.input'].read()\n    if environ['QUERY_STRING'] == 'slow':\n        time.sleep(0.002)\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    if len(body) % 2:\n        return [b'odd:', body]\n    return (block for block in (b'even:', body[:100], body[100:]))\n";
+const ANSWERING: &str = "import os, time\n\ndef application(environ, start_response):\n    body = environ['wsgi.input'].read()\n    if environ['QUERY_STRING'] == 'slow':\n        time.sleep(0.002)\n    start_response('200 OK', [('Content-Type', 'text/plain'), ('X-Pid', str(os.getpid()))])\n    if len(body) % 2:\n        return [b'odd:', body]\n    return (block for block in (b'even:', body[:100], body[100:]))\n";
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
     Site::new(mpm, mode)
@@ -80,16 +81,25 @@ fn daemons_are_killed() {
                 exchange,
             )
         });
-        let mut kills = 0;
+        let mut killed = HashSet::new();
         while !running.is_finished() {
             // The interval of the issue; nothing is measured by it.
             std::thread::sleep(Duration::from_secs(1));
-            if let Some(daemon) = server.daemons().into_iter().nth(kills % 2) {
+            // One that serves: processes that die before that count as a group that cannot start.
+            let serving = wait_within(Duration::from_secs(1), || {
+                let answer = server.get("/");
+                answer.header("X-Pid").map(str::to_owned)
+            });
+            let daemon = server
+                .daemons()
+                .into_iter()
+                .find(|daemon| serving.as_deref() == Some(&daemon.pid.to_string()));
+            if let Some(daemon) = daemon.filter(|daemon| killed.insert(daemon.pid)) {
                 daemon.signal(Signal::SIGKILL);
-                kills += 1;
             }
         }
-        (running.join().expect("the load does not panic"), kills)
+        let tally = running.join().expect("the load does not panic");
+        (tally, killed.len())
     });
     println!("load with {kills} kills: {tally}");
     for text in [

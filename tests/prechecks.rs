@@ -235,6 +235,7 @@ fn refusals_do_not_start_python() {
         .shared("hello.wsgi")
         .config("WSGIScriptAlias /x {apps}/hello.wsgi process-group=none\n<Location /x>\nAcceptPathInfo Off\n</Location>")
         .start();
+    server.allow_log("WSGI5034");
     server.get("/x/y").expect(404);
     server.expect_log("WSGI0137");
     server.get("/x").expect(500);

@@ -164,6 +164,7 @@ fn settings_do_not_outlive_their_configuration() {
         .config("WSGIRestrictEmbedded On\nWSGICaseSensitivity Off\nWSGIPythonOptimize 2\nWSGIDaemonProcess extra threads=1\n<Location /embedded>\nWSGIProcessGroup %{GLOBAL}\n</Location>")
         .script("/", ECHO)
         .start();
+    server.allow_log("WSGI5034");
     server.get("/embedded?x").expect(500);
     server.expect_log("WSGI0143");
     let path = server.path("httpd.conf");

@@ -37,6 +37,7 @@ fn aliases() {
             WSGIScriptAliasMatch ^/x {apps}/environ.wsgi",
         )
         .start();
+    server.allow_log("WSGI5031: no request can reach WSGIScriptAlias /app/late");
     let apps = server.fill("{apps}");
     for (path, script, name, info) in [
         ("/app", "environ.wsgi", "/app", ""),
@@ -304,6 +305,7 @@ fn forbidden_groups() {
             </VirtualHost>",
         )
         .start();
+    server.allow_log("WSGI5034");
     let status = |path: &str| server.get(path).status;
     assert_eq!(status("/"), 200);
     assert_eq!(status("/unknown"), 500);
@@ -346,6 +348,7 @@ fn restricted_embedded() {
             <Location /embedded>\nWSGIProcessGroup %{GLOBAL}\n</Location>",
         )
         .start();
+    server.allow_log("WSGI5034");
     server.get("/").expect(200);
     server.get("/embedded").expect(500);
     server.expect_log("WSGI0143");

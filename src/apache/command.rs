@@ -70,6 +70,27 @@ impl<'c> Command<'c> {
         Some((file, u32::try_from(directive.line_num).unwrap_or(0)))
     }
 
+    /// The section that the directive stands in, `<VirtualHost>` included; None at the top of the main server, and in a
+    /// `.htaccess` file.
+    pub fn enclosing(&self) -> Option<Enclosing<'c>> {
+        // SAFETY: null or a live record.
+        let directive = unsafe { self.record().directive.as_ref() }?;
+        // SAFETY: null or a live record of the same tree.
+        let parent = unsafe { directive.parent.as_ref() }?;
+        // SAFETY: text that lives longer than the call.
+        let name = unsafe { text::bytes(parent.directive) }?;
+        // SAFETY: as above.
+        let argument = unsafe { text::bytes(parent.args) };
+        // SAFETY: as above.
+        let file = unsafe { text::bytes(parent.filename) };
+        Some(Enclosing {
+            name: name.strip_prefix(b"<").unwrap_or(name),
+            argument: argument.unwrap_or(b""),
+            file: file.unwrap_or(b""),
+            line: u32::try_from(parent.line_num).unwrap_or(0),
+        })
+    }
+
     /// httpd's own message if the directive stands anywhere but in the main server's configuration (CTX-01).
     ///
     /// # Errors
@@ -113,6 +134,19 @@ impl<'c> Command<'c> {
     pub fn message(&self, message: &str) -> *const c_char {
         self.pool().copy_text(message.as_bytes()).as_ptr()
     }
+}
+
+/// A section around a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enclosing<'c> {
+    /// Name without `<`.
+    pub name: &'c [u8],
+    /// Argument as written, with the `>` if httpd left it.
+    pub argument: &'c [u8],
+    /// File and line where it begins.
+    pub file: &'c [u8],
+    /// See `file`.
+    pub line: u32,
 }
 
 /// Contexts for a directive record, and `AllowOverride` classes.

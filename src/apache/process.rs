@@ -1,5 +1,7 @@
 //! Facts about the httpd process and program, and what a module does to them.
 
+use std::ptr;
+
 use super::{Pool, text};
 
 /// User and group that httpd's children run as.
@@ -85,6 +87,18 @@ pub fn server_root_relative<'p>(pool: Pool<'p>, path: &[u8]) -> Option<&'p [u8]>
     unsafe { text::bytes(absolute) }
 }
 
+/// Folder for temporary files, by APR's rules (`TMPDIR`, `/tmp` …: the first that this process can write to). None if there is none.
+pub fn temporary_directory(pool: Pool<'_>) -> Option<&[u8]> {
+    let mut directory = ptr::null();
+    // SAFETY: a live pool; the text is written on success.
+    let status = unsafe { apache_sys::apr_temp_dir_get(&mut directory, pool.as_ptr()) };
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: a text of the pool.
+    unsafe { text::bytes(directory) }
+}
+
 /// Runtime folder that httpd was compiled with (`/var/run/apache2`), absolute; the default of WSGISocketPrefix is in it (DOC-08).
 pub fn compiled_runtime_directory(pool: Pool<'_>) -> Option<Vec<u8>> {
     // SAFETY: a plain query.
@@ -121,10 +135,11 @@ pub fn configuration_pass() -> Pass {
     if check { Pass::Check } else { Pass::Run }
 }
 
-/// Closes httpd's own listening sockets in a process that does not serve them (the supervisor).
-pub fn close_listeners() {
-    // SAFETY: closes the sockets of httpd's list; no other thread exists in a fresh fork.
-    unsafe { apache_sys::ap_close_listeners() };
+/// Whether this run only checks the configuration (`httpd -t`).
+pub fn is_configuration_test() -> bool {
+    // SAFETY: a plain query.
+    let mode = unsafe { apache_sys::ap_state_query(apache_sys::AP_SQ_RUN_MODE) };
+    mode == apache_sys::AP_SQ_RM_CONFIG_TEST
 }
 
 /// Forks the httpd parent, which has one thread only. The child runs `body`, in which a panic is caught, and ends with the exit

@@ -81,6 +81,21 @@ impl<'s> Server<'s> {
         self.record().port
     }
 
+    /// DocumentRoot; None if there is none.
+    pub fn document_root(&self) -> Option<&'s [u8]> {
+        // SAFETY: a live server with its configuration.
+        let root = unsafe { apache_sys::wsgi_shim_document_root(self.as_ptr()) };
+        // SAFETY: text of the configuration lives for 's.
+        unsafe { text::bytes(root) }
+    }
+
+    /// File and line of its `<VirtualHost>`; None for the main server.
+    pub fn defined_at(&self) -> Option<(&'s [u8], u32)> {
+        // SAFETY: text of the configuration lives for 's.
+        let file = unsafe { text::bytes(self.record().defn_name) }?;
+        Some((file, self.record().defn_line_number))
+    }
+
     /// ServerAdmin.
     pub fn admin(&self) -> Option<&'s [u8]> {
         // SAFETY: text of the configuration lives for 's.

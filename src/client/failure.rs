@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wsgi_core::wire::WireError;
 
+use super::spool::SpoolError;
+
 /// A request that got no answer of its application.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -109,6 +111,9 @@ pub(super) enum Failure {
         /// Code and cause.
         text: String,
     },
+    /// The body cannot be kept until it is complete.
+    #[error("the request body cannot be kept: {0}")]
+    Spool(#[source] SpoolError),
     /// The client's body broke off.
     #[error("the request body cannot be read: {text}")]
     Body {
@@ -128,7 +133,10 @@ impl Failure {
             | Failure::ConnectTimeout { .. }
             | Failure::Connect { .. }
             | Failure::Refused { .. } => 503,
-            Failure::Socket(_) | Failure::Send { .. } | Failure::Handshake { .. } => 500,
+            Failure::Socket(_)
+            | Failure::Send { .. }
+            | Failure::Handshake { .. }
+            | Failure::Spool(_) => 500,
             Failure::TooLarge(_) | Failure::HeadEnd { .. } | Failure::HeadRead { .. } => 502,
             Failure::Queue | Failure::HeadTimeout { .. } => 504,
             Failure::Head { status, .. } => *status,
@@ -152,6 +160,7 @@ impl Failure {
             Failure::HeadEnd { .. } => 146,
             Failure::HeadRead { .. } => 147,
             Failure::Body { .. } => 126,
+            Failure::Spool(_) => 5062,
             Failure::Queue | Failure::Head { .. } => return None,
         })
     }

@@ -7,6 +7,7 @@
 
 mod body;
 mod connect;
+mod delivery;
 mod exchange;
 mod failure;
 mod group;
@@ -15,8 +16,10 @@ mod receive;
 mod requester;
 mod route;
 mod side;
+mod spool;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -26,6 +29,7 @@ use wsgi_core::wire::RequestHead;
 pub use body::BodyFacts;
 pub use group::{ClientLimits, GroupClient};
 pub use route::Group;
+pub use spool::Bounds;
 
 use crate::apache::{Level, Request, Status};
 use exchange::{Buffers, Exchange, Outcome};
@@ -107,6 +111,9 @@ where
         request.connection().set_socket_timeout(former);
     }
     let apache = exchange.apache;
+    // The room in memory and on disk that a long body took.
+    buffers.body.clear();
+    buffers.answer.clear();
     BUFFERS.set(Some(buffers));
     finish(request, apache, outcome)
 }

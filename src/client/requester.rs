@@ -1,12 +1,16 @@
 //! The Apache side of an exchange, over httpd's own request: body from its input filters, answer to its output filters,
 //! records to its error log. On the worker thread that serves the request.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use wsgi_core::answer::daemon;
 use wsgi_core::record;
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
+use wsgi_sys::room;
 
 use super::failure::Failure;
 use super::side::{After, Apache, Gone, Verdict};
@@ -116,6 +120,24 @@ impl Apache for Requester<'_, '_> {
             .map_err(|error| not_read(&error))
     }
 
+    fn room(&self) -> Option<usize> {
+        self.request.connection().socket().map(room::of)
+    }
+
+    fn give_up(&mut self) {
+        self.request.connection().abort();
+        self.say(
+            Level::Error,
+            "WSGI0120: sending the response failed: the client takes nothing any more",
+        );
+    }
+
+    fn temporary_folder(&self) -> PathBuf {
+        // Where APR finds none the file cannot be made, and the error names this one.
+        let folder = apache::process::temporary_directory(self.request.pool()).unwrap_or(b"/tmp");
+        PathBuf::from(OsStr::from_bytes(folder))
+    }
+
     fn head(&mut self, head: &AnswerHead<'_>) -> Result<Verdict, Failure> {
         let rules = daemon::Rules {
             error_override: self.rules.error_override,
@@ -217,12 +239,13 @@ impl Apache for Requester<'_, '_> {
     }
 }
 
-/// DMN-241: 408 for a client that is too slow, what httpd says for a body over its limit, else 500.
+/// DMN-241: 408 for a client that is too slow, else what httpd says: 413 for a body over its limit, 400 for one that breaks off or
+/// is malformed.
 fn not_read(error: &ReadError) -> Failure {
     let status = match error.failure {
         ReadFailure::Timeout => Some(408),
         ReadFailure::TooLarge => error.status.http_code(),
-        ReadFailure::Aborted | ReadFailure::Other => Some(500),
+        ReadFailure::Aborted | ReadFailure::Other => error.status.http_code().or(Some(400)),
     };
     // httpd has sent its own answer.
     let status = status.filter(|_| error.status != apache::Status::DONE);

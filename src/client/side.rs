@@ -1,6 +1,7 @@
 //! What an exchange with a daemon needs of Apache: where the body comes from, where the answer goes, what is logged.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
@@ -39,6 +40,12 @@ pub(super) trait Apache {
     fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>);
     /// Reads what is there already; None for nothing yet.
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure>;
+    /// How many bytes the client takes now without waiting; None where that cannot be said.
+    fn room(&self) -> Option<usize>;
+    /// Ends the client's connection, which takes nothing any more.
+    fn give_up(&mut self);
+    /// Where temporary files go.
+    fn temporary_folder(&self) -> PathBuf;
     /// Takes the head of the answer.
     fn head(&mut self, head: &AnswerHead<'_>) -> Result<Verdict, Failure>;
     /// Passes data to the client.

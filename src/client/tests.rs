@@ -4,6 +4,7 @@ use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -16,13 +17,16 @@ use wsgi_core::wire::{
     Header, Hello, Kind, Log, Refusal, RequestHead, Welcome, encode_plain, whole_frame,
 };
 use wsgi_sys::board::Board;
-use wsgi_sys::stream;
+use wsgi_sys::{room, stream};
+
+mod spool;
 
 use super::body::BodyFacts;
 use super::exchange::{Buffers, Exchange, Outcome};
 use super::failure::Failure;
 use super::group::{ClientLimits, GroupClient};
 use super::side::{After, Apache, Gone, Verdict};
+use super::spool::Bounds;
 
 /// Long enough never to pass in a test that succeeds.
 const LONG: Duration = Duration::from_secs(30);
@@ -36,6 +40,9 @@ struct Side {
     /// The client breaks off at the end of `body`.
     breaks_off: bool,
     discards: bool,
+    no_folder: bool,
+    /// `client` takes the answer.
+    is_slow: bool,
     takes_nothing: bool,
     on_flush: Option<Sender<()>>,
     /// Nothing comes from the client after so many bytes before it got a flush, which is told by `on_flush`.
@@ -53,6 +60,13 @@ impl Side {
         Side {
             body,
             ..Side::default()
+        }
+    }
+
+    fn emit(&mut self, bytes: &[u8]) {
+        match &mut self.client {
+            Some(client) if self.is_slow => client.write_all(bytes).unwrap(),
+            _ => self.out.extend_from_slice(bytes),
         }
     }
 }
@@ -86,6 +100,22 @@ impl Apache for &mut Side {
         self.read_body(buffer).map(Some)
     }
 
+    fn room(&self) -> Option<usize> {
+        let client = self.client.as_ref()?;
+        self.is_slow.then(|| room::of(client.as_fd()))
+    }
+
+    fn give_up(&mut self) {
+        self.records.push("given up".into());
+    }
+
+    fn temporary_folder(&self) -> PathBuf {
+        if self.no_folder {
+            return "/nonexistent".into();
+        }
+        std::env::temp_dir()
+    }
+
     fn head(&mut self, _head: &AnswerHead<'_>) -> Result<Verdict, Failure> {
         Ok(if self.discards {
             Verdict::Discard
@@ -103,7 +133,7 @@ impl Apache for &mut Side {
             return Err(Gone);
         }
         self.passes += 1;
-        blocks.for_each(|block| self.out.extend_from_slice(block));
+        blocks.for_each(|block| self.emit(block));
         self.ended |= after == After::End;
         if let (After::Flush, Some(on_flush)) = (after, self.on_flush.clone()) {
             on_flush.send(()).unwrap();
@@ -117,7 +147,7 @@ impl Apache for &mut Side {
         std::fs::File::from(file)
             .read_exact_at(&mut bytes, span.offset)
             .unwrap();
-        self.out.extend_from_slice(&bytes);
+        self.emit(&bytes);
         Ok(())
     }
 
@@ -269,6 +299,11 @@ impl Rig {
             flush_delay: Duration::from_millis(5),
             response_buffer: 8 << 20,
             header_buffer: 32768,
+            request_spool: 0,
+            response_spool: Bounds {
+                memory: 1 << 20,
+                file: 1 << 30,
+            },
         };
         let hello = Hello {
             generation: 0,

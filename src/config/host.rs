@@ -5,7 +5,7 @@
 use nix::unistd::{Gid, Group, SysconfVar, Uid, User, sysconf};
 use wsgi_core::config::Host;
 
-use crate::apache::{Pool, Regex, process};
+use crate::apache::{Pool, Regex, Server, process};
 
 /// Longest path of a UNIX socket: `sun_path` without its NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -57,6 +57,18 @@ impl Host for Machine<'_> {
             .flatten()
             .and_then(|limit| usize::try_from(limit).ok())
             .unwrap_or(USUAL_MAX_GROUPS)
+    }
+
+    fn server_name(&self, server_ordinal: u32) -> Option<String> {
+        // While the configuration is read, a virtual host's number is how many servers there were with it, and httpd puts
+        // each in front of those before it. Their settings, which have the number as well, are being written.
+        let main = Server::main()?;
+        let position = match server_ordinal as usize {
+            0 => 0,
+            number => (main.list().count() + 1).checked_sub(number)?,
+        };
+        let server = main.list().nth(position)?;
+        String::from_utf8(server.hostname()?.to_vec()).ok()
     }
 
     fn socket_path_limit(&self) -> usize {

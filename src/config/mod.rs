@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use wsgi_core::config::{
     self as core, Alias, Context, DIRECTIVES, Directive, Effective, Global, Layer, NoticeLevel,
-    Place, ServerConfig,
+    Origin, Place, Section, ServerConfig,
 };
 
 use crate::apache::{Command, Level, Regex, Request, Server};
@@ -163,6 +163,7 @@ pub fn apply(
         .server()
         .hostname()
         .and_then(|name| std::str::from_utf8(name).ok());
+    let before = counts(server, global);
     let mut place = Place {
         global,
         server,
@@ -171,12 +172,75 @@ pub fn apply(
             pool: command.pool(),
         },
         server_ordinal: server_number,
-        server_name: server_name.filter(|_| server_number != 0),
+        server_name,
         file: &file,
         line,
     };
     core::apply(directive, arguments, &mut place)
-        .map_err(|error| command.message(&error.to_string()))
+        .map_err(|error| command.message(&error.to_string()))?;
+    let origin = Origin {
+        file: file.into_owned(),
+        line,
+    };
+    note(
+        command,
+        section,
+        server,
+        server_number,
+        global,
+        origin,
+        before,
+    );
+    Ok(())
+}
+
+/// Aliases of a server, groups and scripts to load so far.
+fn counts(server: &ServerConfig, global: &Global) -> [usize; 3] {
+    [
+        server.aliases.len(),
+        global.daemon_groups.len(),
+        global.import_scripts.len(),
+    ]
+}
+
+/// Remembers where the directive that was just carried out is written. `before` are the [`counts`] before it.
+fn note(
+    command: &Command<'_>,
+    section: &DirectoryConfig,
+    server: &ServerConfig,
+    server_number: u32,
+    global: &mut Global,
+    origin: Origin,
+    before: [usize; 3],
+) {
+    let after = counts(server, global);
+    if after[0] > before[0] {
+        let noted = (server_number, origin.clone());
+        global.origins.aliases.push(noted);
+    }
+    if after[1] > before[1] {
+        global.origins.groups.push(origin.clone());
+    }
+    if after[2] > before[2] {
+        global.origins.imports.push(origin);
+    }
+    let Some(around) = command.path().and_then(|_| command.enclosing()) else {
+        return;
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    global.origins.note_section(Section {
+        server_ordinal: server_number,
+        kind: text(around.name),
+        argument: text(around.argument)
+            .trim_end()
+            .trim_end_matches('>')
+            .to_owned(),
+        origin: Origin {
+            file: text(around.file),
+            line: around.line,
+        },
+        layer: section.layer.clone(),
+    });
 }
 
 /// End of a `<WSGIInterpreterOptions>` section.
@@ -210,20 +274,31 @@ pub fn settle(global: &mut Global, main: &Server<'_>) {
     };
     for group in &mut global.daemon_groups {
         group.server_ordinal = ordinal(group.server_ordinal);
+        // By now httpd has given a name to every server, also to those that have no ServerName.
+        group.server_name = main
+            .list()
+            .nth(group.server_ordinal as usize)
+            .and_then(|server| server.hostname())
+            .map(|name| String::from_utf8_lossy(name).into_owned());
     }
     for script in &mut global.import_scripts {
         script.server_ordinal = ordinal(script.server_ordinal);
     }
+    global.origins.settle(ordinal);
 }
 
 /// Logs what the configuration wants people to know, once at each start.
 pub fn log_notices(main: &Server<'_>) {
     for notice in &global(main).notices {
-        let level = match notice.level {
-            NoticeLevel::Warn => Level::Warn,
-            NoticeLevel::Notice => Level::Notice,
-            NoticeLevel::Info => Level::Info,
-        };
-        main.log(level, &notice.text);
+        main.log(level_of(notice.level), &notice.text);
+    }
+}
+
+/// httpd's level for a notice.
+pub fn level_of(level: NoticeLevel) -> Level {
+    match level {
+        NoticeLevel::Warn => Level::Warn,
+        NoticeLevel::Notice => Level::Notice,
+        NoticeLevel::Info => Level::Info,
     }
 }

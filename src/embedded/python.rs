@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wsgi_core::config::Global;
 use wsgi_core::python::ProcessFacts;
-use wsgi_runtime_api::discover::Installed;
+use wsgi_runtime_api::discover::{DiscoverError, Installed};
 use wsgi_runtime_api::host::Host;
 use wsgi_runtime_api::runtime::{Runtime, RuntimeError};
 
@@ -30,14 +30,9 @@ impl Host for Child {
 
 /// The runtime that children use, if they use one.
 fn chosen(global: &Global) -> Result<Installed, InstallError> {
-    let wanted = Wanted {
-        home: global.python_home.as_deref(),
-        version: None,
-        server_version: global.python_version.as_deref(),
-    };
     installed::runtime(
         &installed::folders(global.runtime_directory.as_deref()),
-        wanted,
+        Wanted::of(global, None),
     )
 }
 
@@ -52,13 +47,20 @@ pub fn python_version(global: &Global) -> Option<(u32, u32)> {
 /// Whether children can start their Python, for `httpd -t`.
 ///
 /// # Errors
-/// Text for the person who starts Apache: there is no runtime for the Python that embedded mode needs, or root must not trust it.
+/// Text for the person who starts Apache: there is no runtime for the Python that WSGIPythonHome or WSGIPythonVersion names, or
+/// root must not trust it. Where nothing names a Python and none is installed, nobody may want embedded mode: Apache starts, and
+/// says why embedded requests fail (WSGI0001, WSGI0210).
 pub fn check(global: &Global) -> Result<(), String> {
     if !global.needs_embedded_python() {
         return Ok(());
     }
     match chosen(global) {
         Ok(_) => Ok(()),
+        Err(InstallError::NoRuntime(DiscoverError::NoneInstalled(_)))
+            if global.python_home.is_none() && global.python_version.is_none() =>
+        {
+            Ok(())
+        }
         Err(error) => Err(format!(
             "Apache's children need a Python for embedded mode: {error}. If only daemon process groups are used, set \
              WSGIRestrictEmbedded On."

@@ -10,6 +10,7 @@
 mod access;
 mod choice;
 mod dispatch;
+mod dump;
 pub mod environ;
 mod groups;
 pub mod handler;
@@ -58,6 +59,8 @@ pub fn register(pool: Pool<'_>) {
     let check: unsafe extern "C" fn(_, _, _, _) -> _ = on_check_config;
     // SAFETY: registration, which httpd calls us for; function and orders are statics.
     unsafe { apache_sys::ap_hook_check_config(Some(check), none, none, middle) };
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_test_config(Some(on_test_config), none, none, middle) };
     // SAFETY: as above.
     unsafe { apache_sys::ap_hook_post_config(Some(on_post_config), none, none, middle) };
     // SAFETY: as above.
@@ -117,6 +120,18 @@ unsafe extern "C" fn on_check_config(
             start::check(pconf, &main).code()
         },
     )
+}
+
+/// `test_config`: the configuration was accepted, and this is `httpd -t`.
+///
+/// # Safety
+/// Called by httpd with a live pool and the main server.
+unsafe extern "C" fn on_test_config(_pconf: *mut apr_pool_t, main: *mut server_rec) {
+    guard::call("test_config", (), || {
+        // SAFETY: lives as long as the configuration that the hook is called for.
+        let main = unsafe { Server::from_raw(main) };
+        dump::tested(&main);
+    });
 }
 
 /// `post_config`: the configuration is final; twice at start, once at each restart.

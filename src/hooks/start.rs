@@ -2,7 +2,11 @@
 //!
 //! `check` and `configured` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
 
+use wsgi_core::config::{Global, PythonFacts};
+
+use super::dump;
 use crate::apache::{Level, Pool, Server, Status, log, process};
+use crate::installed::{self, Wanted};
 use crate::supervisor::Daemons;
 use crate::{config, embedded, supervisor};
 
@@ -30,12 +34,35 @@ pub(super) fn configured(pconf: Pool<'_>, main: &Server<'_>) -> Status {
         process::add_version_component(pconf, &format!("Python/{major}.{minor}"));
     }
     config::log_notices(main);
+    log_what_pythons_lack(main, global);
+    dump::log_warnings(main);
     match supervisor::start(pconf, main, global) {
         Ok(daemons) => {
             config::server(main).attach(daemons);
             Status::OK
         }
         Err(message) => fail(&message),
+    }
+}
+
+/// Says which settings the Pythons of this server cannot follow (DIR-091, DIR-092).
+fn log_what_pythons_lack(main: &Server<'_>, global: &Global) {
+    let folders = installed::folders(global.runtime_directory.as_deref());
+    let children = global.needs_embedded_python().then_some(None);
+    let groups = global.daemon_groups.iter().map(Some);
+    for group in children.into_iter().chain(groups) {
+        // Where there is none, the start has failed or is going to, with a better text.
+        let Ok(found) = installed::runtime(&folders, Wanted::of(global, group)) else {
+            continue;
+        };
+        let python = PythonFacts {
+            major: found.version.major,
+            minor: found.version.minor,
+            free_threaded: found.version.free_threaded,
+        };
+        for text in global.lacks(group, python) {
+            main.log(Level::Warn, text);
+        }
     }
 }
 

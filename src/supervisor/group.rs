@@ -20,7 +20,7 @@ use wsgi_sys::listener::{self, Bound, ListenError, ListenWarning, ListenerOption
 use super::lasting;
 use super::member::{Member, SocketFile};
 use crate::apache::process;
-use crate::client::{ClientLimits, GroupClient};
+use crate::client::{Bounds, ClientLimits, GroupClient};
 use crate::installed::{self, InstallError, Wanted};
 
 /// Facts of this start that all groups share.
@@ -119,14 +119,7 @@ pub(super) fn settings(
     timeout: Duration,
 ) -> Result<DaemonSettings, GroupError> {
     let options = &group.options;
-    let wanted = Wanted {
-        home: options
-            .python_home
-            .as_deref()
-            .or(global.python_home.as_deref()),
-        version: options.python_version.as_deref(),
-        server_version: global.python_version.as_deref(),
-    };
+    let wanted = Wanted::of(global, Some(group));
     let runtime =
         installed::runtime(&start.folders, wanted).map_err(|source| GroupError::Install {
             group: group.name.clone(),
@@ -371,5 +364,10 @@ fn limits(group: &DaemonGroup) -> ClientLimits {
         flush_delay: Duration::from_millis(options.response_flush_delay.into()),
         response_buffer: options.response_buffer_size.into(),
         header_buffer: options.header_buffer_size as usize,
+        request_spool: options.request_spool as usize,
+        response_spool: Bounds {
+            memory: options.response_spool as usize,
+            file: options.response_spool_max,
+        },
     }
 }

@@ -8,6 +8,7 @@ mod group;
 mod lasting;
 mod member;
 mod parent;
+mod precheck;
 mod serve;
 mod spawn;
 
@@ -58,13 +59,16 @@ pub fn client<'s>(main: &Server<'s>, index: usize) -> Option<&'s Group> {
 ///
 /// # Errors
 /// Text for the person who starts Apache: no runtime for a group's Python, files that root must not trust, a socket path
-/// that is too long (DMN-106).
+/// that is too long (DMN-106); for `httpd -t` also folders that are missing.
 pub fn check(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<(), String> {
     if global.daemon_groups.is_empty() {
         return Ok(());
     }
     let start = surroundings(pconf, global)?;
     for group in &global.daemon_groups {
+        if process::is_configuration_test() {
+            precheck::folders(global, group)?;
+        }
         let settings = group::settings(&start, global, group, server_of(main, group).timeout())
             .map_err(|error| error.to_string())?;
         let path = group::socket_path(&start, group, settings.identity.uid);

@@ -6,7 +6,7 @@
 //! configuration.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use nix::unistd::{Pid, pipe2, setpgid, write};
 use parking_lot::Mutex;
 use wsgi_core::roster::STOP_TIME;
 use wsgi_sys::listener::unlink_if_same;
-use wsgi_sys::signals;
+use wsgi_sys::{descriptors, signals};
 
 use super::lasting;
 use super::member::Member;
@@ -90,7 +90,6 @@ impl Generation {
             // group is what is killed if it hangs.
             let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
             signals::reset_all();
-            process::close_listeners();
             forked.supervise(main);
             0
         })?;
@@ -124,6 +123,16 @@ impl Generation {
         let servers: Vec<Server<'static>> = main.list().collect();
         let of = |member: &Member| servers.get(member.server as usize).copied().unwrap_or(main);
         let sink = ServerLogs(self.members.iter().map(of).collect());
+        let mut kept = vec![read_end.as_fd()];
+        kept.extend(listeners.iter().map(AsFd::as_fd));
+        kept.extend(self.members.iter().map(|member| member.board_file.as_fd()));
+        kept.extend(sink.0.iter().chain([&main]).filter_map(Server::error_log));
+        if let Err(error) = let_go(&kept) {
+            let text = format!(
+                "WSGI5047: The supervisor of the daemon groups keeps descriptors of Apache open: {error}"
+            );
+            main.log(Level::Warn, text);
+        }
         serve::run(&self.members, listeners, read_end, incarnation, sink);
     }
 
@@ -210,6 +219,13 @@ impl Generation {
             }
         }
     }
+}
+
+/// In a new supervisor: closes whatever Apache has open but `kept`. It outlives its configuration, and would keep sockets
+/// in use and rotated logs on the disk.
+fn let_go(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    descriptors::silence_standard_streams()?;
+    descriptors::close_others(3, kept)
 }
 
 /// Waits for supervisors to end, then kills those that have not, with all of their processes.

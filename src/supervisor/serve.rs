@@ -68,6 +68,9 @@ struct Supervisor<'m, S> {
     groups: Vec<Group<'m>>,
     generation: Option<OwnedFd>,
     closing: bool,
+    /// The parent said over its pipe that the generation ends, or is gone. Without that another supervisor follows this
+    /// one, on the same sockets.
+    is_last: bool,
     signals: SignalPipe,
     sink: S,
     origin: Instant,
@@ -124,6 +127,7 @@ pub(super) fn run<S: RecordSink>(
         groups,
         generation: Some(generation),
         closing: false,
+        is_last: false,
         signals,
         sink,
         origin: Instant::now(),
@@ -214,6 +218,7 @@ impl<S: RecordSink> Supervisor<'_, S> {
             Ok(0) => {
                 // Every process that knew this generation is gone, or the parent died.
                 self.generation = None;
+                self.is_last = true;
                 if self.closing {
                     self.everywhere(&Event::ChildrenGone);
                 } else {
@@ -221,6 +226,7 @@ impl<S: RecordSink> Supervisor<'_, S> {
                 }
             }
             Ok(length) => {
+                self.is_last = true;
                 for byte in &bytes[..length] {
                     match *byte {
                         GRACEFUL => {
@@ -445,7 +451,7 @@ impl<S: RecordSink> Supervisor<'_, S> {
         }
         group.listener = None;
         let socket = &group.member.socket;
-        if socket.lasting && self.closing {
+        if !self.is_last || (socket.lasting && self.closing) {
             return;
         }
         if let Err(error) = unlink_if_same(&socket.path, socket.file) {

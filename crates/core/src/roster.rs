@@ -270,7 +270,7 @@ impl Roster {
         };
         self.actions.push(Action::Clear { slot });
         self.count_failure(process.started, now);
-        let pause = self.not_before.saturating_sub(now) / 1000;
+        let pause = self.not_before.saturating_sub(now).div_ceil(1000);
         let text = format!(
             "WSGI0024: A process of daemon group '{}' could not be started: {error}; next attempt in {pause} s.",
             self.plan.name
@@ -379,7 +379,7 @@ impl Roster {
         match process.state {
             State::Starting => {
                 self.count_failure(process.started, now);
-                let pause = self.not_before.saturating_sub(now) / 1000;
+                let pause = self.not_before.saturating_sub(now).div_ceil(1000);
                 if process.failed {
                     let text = format!(
                         "A process of daemon group '{name}' failed to start; next attempt in {pause} s."

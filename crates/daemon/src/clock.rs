@@ -31,6 +31,7 @@ impl Clock {
         };
         let (shared, bell) = (Arc::clone(process), clock.clone());
         let thread = Builder::new().name("wsgi-clock".into()).spawn(move || {
+            announce(&shared);
             let mut keeper = Keeper::new(&shared, probe);
             loop {
                 bell.wait(shared.life.next_deadline());
@@ -68,32 +69,72 @@ impl Clock {
     }
 }
 
+/// DP-106: the limits that this thread enforces, for those who look for the cause of a restart.
+fn announce(process: &Process) {
+    let limits = &process.settings.limits;
+    let timers = [
+        ("startup-timeout", limits.startup_timeout),
+        ("deadlock-timeout", limits.deadlock_timeout),
+        ("inactivity-timeout", limits.inactivity_timeout),
+        ("request-timeout", limits.request_timeout),
+        ("interrupt-timeout", limits.interrupt_timeout),
+        ("graceful-timeout", limits.graceful_timeout),
+        ("eviction-timeout", limits.eviction_timeout),
+        ("restart-interval", limits.restart_interval),
+        ("shutdown-timeout", limits.shutdown_timeout),
+    ];
+    let shown: Vec<String> = timers
+        .map(|(name, seconds)| format!("{name}={seconds}"))
+        .into();
+    let group = &process.settings.group;
+    let text = format!(
+        "timers of a process of group '{group}': {}",
+        shown.join(" ")
+    );
+    log::record(Level::Debug, text);
+}
+
 /// What the clock remembers from tick to tick.
 struct Keeper<'p> {
     process: &'p Process,
     probe: Option<Probe>,
     started: u64,
+    last_tick: u64,
     /// Idle threads on the board and threads that really wait, at the last tick where they differed.
     mismatch: Option<(u32, u32)>,
-    /// For each thread the start of the request that was interrupted, and when.
-    interrupted: Vec<(u64, u64)>,
+    /// For each thread the last request that ran too long.
+    late: Vec<Late>,
+    blockage: Blockage,
+}
+
+/// What was done about a request that runs too long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    /// Its start, which tells it from the next one of its thread.
+    since: u64,
+    /// When it was interrupted; 0 for not.
+    interrupted: u64,
+    /// Whether the process was given up for it: that is done once, however long the replacement takes.
+    given_up: bool,
 }
 
 impl<'p> Keeper<'p> {
     fn new(process: &'p Process, probe: Option<Probe>) -> Keeper<'p> {
-        let interrupted = vec![(0, 0); process.desks.len()];
         let started = clock::monotonic_micros();
         Keeper {
             process,
             probe,
             started,
+            last_tick: started,
             mismatch: None,
-            interrupted,
+            late: vec![Late::default(); process.desks.len()],
+            blockage: Blockage::default(),
         }
     }
 
     /// In the order of DMN-411.
     fn tick(&mut self, now: u64) {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.last_tick, now));
         let life = &self.process.life;
         if life.must_end(now) {
             log::record(
@@ -124,7 +165,7 @@ impl<'p> Keeper<'p> {
         if is_over(self.started, interval, now) {
             life.ask_replacement(Reason::RestartInterval);
         }
-        self.watch_deadlock(now);
+        self.watch_deadlock(now, passed);
         let inactivity = self.process.settings.limits.inactivity_timeout;
         if is_over(last_activity(), inactivity, now) && !self.process.is_active() {
             life.ask_replacement(Reason::InactivityTimeout);
@@ -145,27 +186,31 @@ impl<'p> Keeper<'p> {
             if since == 0 || now.saturating_sub(since) <= allowed {
                 continue;
             }
+            let late = &mut self.late[index];
+            if late.since != since {
+                *late = Late {
+                    since,
+                    ..Late::default()
+                };
+            }
             let thread = u32::try_from(index).expect("threads are counted by u32") + 1;
-            let (request, at) = self.interrupted[index];
-            if limits.interrupt_timeout > 0 && request != since {
-                self.interrupted[index] = (since, now);
-                log::record(
-                    Level::Info,
-                    format!("request of thread {thread} runs too long"),
-                );
+            if limits.interrupt_timeout > 0 && late.interrupted == 0 {
+                late.interrupted = now;
+                log_late(thread, now.saturating_sub(since), "is interrupted");
                 self.ask(Task::Interrupt(thread));
                 // One a pass.
                 return;
             }
-            if limits.interrupt_timeout == 0 || is_over(at, limits.interrupt_timeout, now) {
-                log::record(
-                    Level::Info,
-                    format!("request of thread {thread} runs too long"),
-                );
-                self.ask(Task::DumpStacks);
-                self.process.life.ask_replacement(Reason::RequestTimeout);
-                return;
+            let has_grace = limits.interrupt_timeout > 0
+                && !is_over(late.interrupted, limits.interrupt_timeout, now);
+            if has_grace || late.given_up {
+                continue;
             }
+            late.given_up = true;
+            log_late(thread, now.saturating_sub(since), "costs its process");
+            self.ask(Task::DumpStacks);
+            self.process.life.ask_replacement(Reason::RequestTimeout);
+            return;
         }
     }
 
@@ -174,28 +219,27 @@ impl<'p> Keeper<'p> {
         let limit = self.process.settings.limits.startup_timeout;
         let armed = self.process.first_request.load(Ordering::Relaxed);
         if is_over(armed, limit, now) && !self.process.has_run() {
-            log::record(
-                Level::Info,
-                "no application could be loaded in startup-timeout",
-            );
             self.process.life.ask_replacement(Reason::StartupTimeout);
         }
     }
 
     /// DMN-440: a process that cannot run Python is of no use to anybody, so that it does not wait for its replacement.
-    fn watch_deadlock(&self, now: u64) {
+    fn watch_deadlock(&mut self, now: u64, passed: u64) {
         let limit = self.process.settings.limits.deadlock_timeout;
         let Some(probe) = self.probe.as_ref().filter(|_| limit > 0) else {
             return;
         };
-        if is_over(probe.seen(), limit, now) {
-            log::record(Level::Info, "Python has been blocked for deadlock-timeout");
-            let (life, dispatch) = (&self.process.life, &self.process.dispatch);
-            // Its replacement may start before this process has ended.
-            life.drain(Reason::DeadlockTimeout, dispatch, None, true);
-            life.stop(Reason::DeadlockTimeout, dispatch);
-        } else if now.saturating_sub(probe.seen()) >= SECOND / 2 {
-            probe.ask(Task::Touch);
+        match self.blockage.look(now, passed, probe.seen()) {
+            Look::Wait => {}
+            Look::Ask => probe.ask(Task::Touch),
+            Look::Blocked(micros) if micros < limit.saturating_mul(SECOND) => {}
+            Look::Blocked(_) => {
+                log::record(Level::Info, "Python has been blocked for deadlock-timeout");
+                let (life, dispatch) = (&self.process.life, &self.process.dispatch);
+                // Its replacement may start before this process has ended.
+                life.drain(Reason::DeadlockTimeout, dispatch, None, true);
+                life.stop(Reason::DeadlockTimeout, dispatch);
+            }
         }
     }
 
@@ -220,6 +264,50 @@ impl<'p> Keeper<'p> {
     }
 }
 
+/// How long Python has not answered a probe. Time in which this thread did not run either (the whole process was stopped
+/// or starved) is not counted: it proves nothing about Python.
+#[derive(Debug, Default)]
+struct Blockage {
+    /// When the last probe was sent.
+    asked: u64,
+    blocked: u64,
+}
+
+/// What is to be done about it.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// The last answer is fresh.
+    Wait,
+    /// Send a probe.
+    Ask,
+    /// No answer for so many microseconds.
+    Blocked(u64),
+}
+
+impl Blockage {
+    /// `passed` since the last look; `seen` is when the last answer came.
+    fn look(&mut self, now: u64, passed: u64, seen: u64) -> Look {
+        if seen < self.asked {
+            self.blocked = self.blocked.saturating_add(passed.min(2 * SECOND));
+            return Look::Blocked(self.blocked);
+        }
+        self.blocked = 0;
+        if now.saturating_sub(self.asked) < SECOND / 2 {
+            return Look::Wait;
+        }
+        self.asked = now;
+        Look::Ask
+    }
+}
+
+fn log_late(thread: u32, age: u64, what: &str) {
+    let text = format!(
+        "request of thread {thread} has been running for {} s and {what}",
+        age / SECOND
+    );
+    log::record(Level::Info, text);
+}
+
 /// Whether `seconds` (0 is off) have passed since `since` (0 is never).
 fn is_over(since: u64, seconds: u64, now: u64) -> bool {
     since > 0 && seconds > 0 && now.saturating_sub(since) >= seconds.saturating_mul(SECOND)
@@ -242,6 +330,29 @@ mod tests {
         assert_eq!(request_allowance(10, 1), 10 * SECOND);
         assert_eq!(request_allowance(10, 10) / 10_000, 3302);
         assert_eq!(request_allowance(10, 25) / 10_000, 4218);
+    }
+
+    /// DMN-440: a probe without answer, second by second.
+    #[test]
+    fn a_blocked_python_is_noticed() {
+        let mut blockage = Blockage::default();
+        assert_eq!(blockage.look(SECOND, SECOND, 1), Look::Ask);
+        assert_eq!(blockage.look(SECOND + 1, 1, SECOND + 1), Look::Wait);
+        assert_eq!(blockage.look(2 * SECOND, SECOND, SECOND + 1), Look::Ask);
+        for seconds in 1..=5 {
+            let look = blockage.look((2 + seconds) * SECOND, SECOND, SECOND + 1);
+            assert_eq!(look, Look::Blocked(seconds * SECOND));
+        }
+        assert_eq!(blockage.look(8 * SECOND, SECOND, 8 * SECOND), Look::Ask);
+    }
+
+    /// A process that was stopped (SIGSTOP, a frozen container) has an old probe when it goes on; Python is not to blame.
+    #[test]
+    fn a_pause_of_the_whole_process_is_no_deadlock() {
+        let mut blockage = Blockage::default();
+        assert_eq!(blockage.look(SECOND, SECOND, 1), Look::Ask);
+        let look = blockage.look(1000 * SECOND, 999 * SECOND, 1);
+        assert_eq!(look, Look::Blocked(2 * SECOND));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wsgi_core::wire::Hello;
 use wsgi_sys::stream::{self, Peer, Shutdown};
 
@@ -33,6 +34,17 @@ impl Connection {
 
     pub(crate) fn set_known(&self) {
         self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the child has closed its end. What it sent before may still be unread.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        // An end is told without being asked for. An error of poll tells nothing about the child; the next read does.
+        let mut set = [PollFd::new(self.as_fd(), PollFlags::empty())];
+        let found = poll(&mut set, PollTimeout::ZERO).is_ok_and(|count| count > 0);
+        found
+            && set[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
     /// Ends it for everybody, also for processes that the application forked.

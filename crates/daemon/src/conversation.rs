@@ -3,7 +3,6 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use wsgi_core::life::Reason;
 use wsgi_core::wire::{
@@ -95,16 +94,18 @@ impl<'p> Speaker<'p> {
         }
     }
 
-    /// Answers what has come on a connection. `claim` is that of a connection that was just accepted.
+    /// Answers what has come on a connection. `claim` is that of a connection that was just accepted; `hung_up`: its child
+    /// has gone already, and a request that it left is not run for nobody.
     pub(crate) fn serve(
         &mut self,
         connection: &Arc<Connection>,
         mut claim: Option<Claim<'p>>,
+        hung_up: bool,
     ) -> After {
         self.inbox.clear();
         self.outbox.clear();
         loop {
-            match self.next_request(connection, claim.take()) {
+            match self.next_request(connection, claim.take(), hung_up) {
                 // Already here: what was read while an unread body was skipped.
                 Ok(After::Keep) if !self.inbox.is_empty() => {}
                 Ok(after) => return after,
@@ -120,6 +121,7 @@ impl<'p> Speaker<'p> {
         &mut self,
         connection: &Arc<Connection>,
         claim: Option<Claim<'p>>,
+        hung_up: bool,
     ) -> Result<After, Trouble> {
         let socket = connection.as_fd();
         let mut header = self.inbox.header(socket)?;
@@ -132,6 +134,14 @@ impl<'p> Speaker<'p> {
         }
         self.inbox.whole(socket, header.len)?;
         let claim = claim.unwrap_or_else(|| self.process.dispatch.promised());
+        if hung_up {
+            let text = format!(
+                "a request was not run: process {} gave it up before",
+                connection.peer().pid
+            );
+            log::record(Level::Info, text);
+            return Ok(After::Close);
+        }
         self.answer(connection, header, claim)
     }
 
@@ -194,11 +204,7 @@ impl<'p> Speaker<'p> {
             log::coded(84, Level::Error, text);
             return Ok(after(answer.refuse(Refusal::Queue)));
         }
-        if process.first_request.load(Ordering::Relaxed) == 0 {
-            process
-                .first_request
-                .store(clock::monotonic_micros(), Ordering::Relaxed);
-        }
+        process.note_request();
         if head.flags & REQUEST_IGNORE_ACTIVITY == 0
             && process.settings.limits.inactivity_timeout > 0
         {

@@ -32,7 +32,11 @@ pub(crate) enum Event {
     /// A connection waits in the backlog.
     Listener,
     /// This connection has something to read, or was closed.
-    Connection(Arc<Connection>),
+    Connection {
+        connection: Arc<Connection>,
+        /// Whether the child has closed it, which does not mean that there is nothing to read.
+        hung_up: bool,
+    },
     /// The process ends.
     Stop,
     /// The set cannot be waited for.
@@ -191,7 +195,10 @@ impl Dispatch {
                 let index = usize::try_from(token - FIRST_CONNECTION).unwrap_or(usize::MAX);
                 let connections = self.connections.lock();
                 match connections.get(index) {
-                    Some(Some(connection)) => Event::Connection(Arc::clone(connection)),
+                    Some(Some(connection)) => Event::Connection {
+                        connection: Arc::clone(connection),
+                        hung_up: events[0].events().contains(EpollFlags::EPOLLHUP),
+                    },
                     _ => Event::Nothing,
                 }
             }

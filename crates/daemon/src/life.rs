@@ -14,6 +14,8 @@ use crate::log::{self, Level};
 
 /// Phase and reason.
 pub(crate) struct Life {
+    /// Name of the group, for the log.
+    group: String,
     state: Mutex<State>,
     /// Requests are refused: the phase is not serving. Read for each request.
     refusing: AtomicBool,
@@ -34,8 +36,10 @@ struct State {
 }
 
 impl Life {
-    pub(crate) fn new() -> std::io::Result<Life> {
+    /// Of a process of this group that is starting.
+    pub(crate) fn new(group: &str) -> std::io::Result<Life> {
         Ok(Life {
+            group: group.to_owned(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 wish: None,
@@ -91,7 +95,10 @@ impl Life {
         if first {
             log::record(
                 Level::Info,
-                format!("this process should be replaced ({reason})"),
+                format!(
+                    "process of group '{}' should be replaced ({reason})",
+                    self.group
+                ),
             );
             self.wakeup.wake();
         }
@@ -131,7 +138,13 @@ impl Life {
         dispatch.close_listener();
         let deadline = limit.map_or(0, deadline_in);
         self.drain_deadline.store(deadline, Ordering::SeqCst);
-        log::record(Level::Info, format!("taking no more requests ({reason})"));
+        log::record(
+            Level::Info,
+            format!(
+                "process of group '{}' is taking no more requests ({reason})",
+                self.group
+            ),
+        );
         self.wakeup.wake();
         true
     }

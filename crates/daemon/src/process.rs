@@ -9,6 +9,7 @@ use wsgi_sys::clock;
 
 use crate::dispatch::Dispatch;
 use crate::life::Life;
+use crate::log::{self, Level};
 
 /// A serving daemon.
 pub(crate) struct Process {
@@ -117,19 +118,30 @@ impl Process {
         let limits = &self.settings.limits;
         let seconds = match reason {
             Reason::EvictionSignal if limits.eviction_timeout > 0 => limits.eviction_timeout,
+            // Nothing that could be waited for: no script was loaded (DP-85).
+            Reason::StartupTimeout => 0,
             _ => limits.graceful_timeout,
         };
+        // Not at the CPU limit: a request that does not end would keep the process until the kernel kills it (DP-98).
         let waits_for_idle = matches!(
             reason,
-            Reason::GracefulSignal
-                | Reason::EvictionSignal
-                | Reason::RestartInterval
-                | Reason::CpuTimeLimit
+            Reason::GracefulSignal | Reason::EvictionSignal | Reason::RestartInterval
         );
-        if seconds == 0 && waits_for_idle {
-            None
-        } else {
-            Some(seconds)
+        (seconds > 0 || !waits_for_idle).then_some(seconds)
+    }
+
+    /// The first request of the process begins startup-timeout (DMN-450).
+    pub(crate) fn note_request(&self) {
+        let now = clock::monotonic_micros();
+        let first = self.first_request.load(Ordering::Relaxed) == 0
+            && self
+                .first_request
+                .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        let limit = self.settings.limits.startup_timeout;
+        if first && limit > 0 && !self.has_run() {
+            let text = format!("first request, an application has to run in {limit} s");
+            log::record(Level::Info, text);
         }
     }
 
@@ -137,6 +149,9 @@ impl Process {
     pub(crate) fn note_application(&self) {
         if !self.has_run() {
             self.application_ran.store(true, Ordering::Relaxed);
+            if self.settings.limits.startup_timeout > 0 {
+                log::record(Level::Info, "an application runs, startup-timeout is off");
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
         .spawn(move || obey(&listening, limit))
         .map_err(|source| StartError::Thread { ordinal: 0, source })?;
     load_scripts(&shared.runtime, &shared.settings.preload);
+    // It ends as it is told to; SystemExit would come up in the middle of Python's finalisation.
+    signals::ignore(libc::SIGTERM).map_err(StartError::Signals)?;
     log::record(
         Level::Info,
         format!("service of group '{}' has ended", shared.settings.group),

@@ -57,16 +57,22 @@ fn work(process: &Process, ordinal: u32) {
 
 /// False at the end of the process.
 fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event) -> bool {
-    let (connection, claim) = match event {
+    let (connection, claim, hung_up) = match event {
         Event::Stop => return false,
         Event::Broken => {
             process.life.stop(Reason::ShutdownSignal, &process.dispatch);
             return false;
         }
         Event::Nothing => return true,
-        Event::Connection(connection) => (connection, None),
+        Event::Connection {
+            connection,
+            hung_up,
+        } => (connection, None, hung_up),
         Event::Listener => match process.dispatch.accept() {
-            Some((connection, claim)) => (connection, Some(claim)),
+            Some((connection, claim)) => {
+                let hung_up = connection.is_hung_up();
+                (connection, Some(claim), hung_up)
+            }
             None => return true,
         },
     };
@@ -74,7 +80,7 @@ fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event) -> b
         process,
         connection: &connection,
     };
-    let after = speaker.serve(&connection, claim);
+    let after = speaker.serve(&connection, claim, hung_up);
     std::mem::forget(guard);
     if after == After::Close || !process.dispatch.keep(&connection) {
         process.dispatch.close(&connection);

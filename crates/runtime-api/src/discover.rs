@@ -75,6 +75,19 @@ pub enum DiscoverError {
     /// There is none at all.
     #[error("no Python runtime (python3.X.so) is installed in {}; install one, or set WSGIRuntimeDirectory", folders(.0))]
     NoneInstalled(Vec<PathBuf>),
+    /// There may be some, but this user cannot see them.
+    #[error(
+        "the Python runtimes in '{}' cannot be read by uid {uid}: {error}; let that user read the folder and enter those above it",
+        .folder.display()
+    )]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// Effective user of this process.
+        uid: u32,
+        /// What the system says.
+        error: String,
+    },
     /// None of this version.
     #[error(
         "no runtime for Python {wanted} is installed in {}; installed: {}",
@@ -131,6 +144,18 @@ pub fn installed(directories: &[PathBuf]) -> Vec<Installed> {
     found
 }
 
+/// The first folder that exists for others but not for this user.
+fn unreadable(directories: &[PathBuf]) -> Option<DiscoverError> {
+    directories.iter().find_map(|folder| {
+        let error = std::fs::read_dir(folder).err()?;
+        (error.kind() == std::io::ErrorKind::PermissionDenied).then(|| DiscoverError::Unreadable {
+            folder: folder.clone(),
+            uid: nix::unistd::geteuid().as_raw(),
+            error: error.to_string(),
+        })
+    })
+}
+
 /// The version in a file name such as `python3.13t.so`.
 fn version_of_file(name: &str) -> Option<Version> {
     name.strip_prefix("python")?
@@ -146,7 +171,8 @@ fn version_of_file(name: &str) -> Option<Version> {
 pub fn find(directories: &[PathBuf], wanted: Option<Version>) -> Result<Installed, DiscoverError> {
     let all = installed(directories);
     let Some(newest) = all.first() else {
-        return Err(DiscoverError::NoneInstalled(directories.to_vec()));
+        return Err(unreadable(directories)
+            .unwrap_or_else(|| DiscoverError::NoneInstalled(directories.to_vec())));
     };
     let Some(wanted) = wanted else {
         let with_gil = all.iter().find(|runtime| !runtime.version.free_threaded);

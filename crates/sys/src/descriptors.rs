@@ -23,21 +23,91 @@ pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// Neither close_range nor /proc/self/fd works.
 pub fn close_from(first: RawFd) -> io::Result<()> {
-    let low = libc::c_uint::try_from(first)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "negative descriptor"))?;
-    // SAFETY: closing numbers touches no memory; the caller keeps no owner for them.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, low, libc::c_uint::MAX, 0) };
+    close_between(first, RawFd::MAX)
+}
+
+/// Closes every descriptor from `first` on but those that are named, and sockets to the system's log, which libraries keep
+/// to themselves. For a fork that goes on with a few things of its parent: whatever else owned a descriptor must not be
+/// used or dropped any more.
+///
+/// # Errors
+/// As [`close_from`]; some may be closed already then.
+pub fn close_others(first: RawFd, kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.extend(open_numbers()?.into_iter().filter(|n| is_log_socket(*n)));
+    kept.sort_unstable();
+    let mut next = first;
+    for number in kept {
+        if number > next {
+            close_between(next, number - 1)?;
+        }
+        next = next.max(number + 1);
+    }
+    close_between(next, RawFd::MAX)
+}
+
+fn open_numbers() -> io::Result<Vec<RawFd>> {
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    Ok(entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect())
+}
+
+/// Whether it is a local datagram socket: syslog's or the journal's.
+fn is_log_socket(number: RawFd) -> bool {
+    let option = |name| {
+        let mut value: libc::c_int = 0;
+        let mut length = libc::socklen_t::try_from(size_of_val(&value)).expect("a small size");
+        // SAFETY: the value and its length are valid for writes; any number is harmless.
+        let result = unsafe {
+            libc::getsockopt(
+                number,
+                libc::SOL_SOCKET,
+                name,
+                (&raw mut value).cast(),
+                &raw mut length,
+            )
+        };
+        (result == 0).then_some(value)
+    };
+    option(libc::SO_DOMAIN) == Some(libc::AF_UNIX)
+        && option(libc::SO_TYPE) == Some(libc::SOCK_DGRAM)
+}
+
+/// Closes a range of numbers, its ends included.
+fn close_between(first: RawFd, last: RawFd) -> io::Result<()> {
+    let bound = |number: RawFd| {
+        libc::c_uint::try_from(number)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "negative descriptor"))
+    };
+    let (low, high) = (bound(first)?, bound(last)?);
+    // SAFETY: closing numbers touches no memory; the callers keep no owner for them.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, low, high, 0) };
     if closed == 0 {
         return Ok(());
     }
     // Kernel before 5.9, or a filter that does not know the call.
-    let listed: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|number| *number >= first)
-        .collect();
-    for number in listed {
-        // SAFETY: as above. The descriptor of the listing itself is closed already, which is an error of no matter.
-        unsafe { libc::close(number) };
+    for number in open_numbers()? {
+        if (first..=last).contains(&number) {
+            // SAFETY: as above. The descriptor of the listing itself is closed already, which is an error of no matter.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
+}
+
+/// Makes the standard descriptors 0 and 1 lead nowhere.
+///
+/// # Errors
+/// /dev/null cannot be opened.
+pub fn silence_standard_streams() -> io::Result<()> {
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    for number in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+        // SAFETY: an open source; the targets are the standard streams, which nobody owns.
+        check(unsafe { libc::dup2(null.as_raw_fd(), number) })?;
     }
     Ok(())
 }

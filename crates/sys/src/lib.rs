@@ -6,6 +6,7 @@
 //! arguments whose validity the surrounding lines establish.
 #![allow(unsafe_code)] // one of the places that style.md names; each block states its fact
 
+pub mod access;
 pub mod board;
 pub mod clock;
 pub mod control;
@@ -16,8 +17,10 @@ pub mod library;
 pub mod listener;
 pub mod passwd;
 pub mod process;
+pub mod room;
 pub mod signals;
 pub mod stream;
+pub mod temporary;
 pub mod trust;
 
 use std::io;

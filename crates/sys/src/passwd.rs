@@ -1,10 +1,11 @@
 //! Users and groups by name and number. Reads the user database, which may block on the network: at start only, never
 //! while a request waits.
 
+use std::ffi::CString;
 use std::io;
 use std::path::PathBuf;
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,15 @@ pub fn group_by_name(name: &str) -> io::Result<Option<GroupEntry>> {
     }))
 }
 
+/// Supplementary groups that a process of this user gets, `gid` among them.
+///
+/// # Errors
+/// The database cannot be read, or the name has a NUL.
+pub fn groups_of(user: &str, gid: u32) -> io::Result<Vec<u32>> {
+    let groups = getgrouplist(&CString::new(user)?, Gid::from_raw(gid))?;
+    Ok(groups.into_iter().map(Gid::as_raw).collect())
+}
+
 /// A user for a message: `user 'www-data' (uid 33)`, or `uid 33` where the database has no name.
 pub fn describe_user(uid: u32) -> String {
     match user_by_id(uid) {
@@ -95,6 +105,11 @@ mod tests {
         assert_eq!(user_by_name("root").unwrap(), Some(by_id));
         assert_eq!(group_by_id(0).unwrap(), group_by_name("root").unwrap());
         assert_eq!(describe_user(0), "user 'root' (uid 0)");
+    }
+
+    #[test]
+    fn a_user_has_the_group_it_is_given() {
+        assert!(groups_of("root", 4711).unwrap().contains(&4711));
     }
 
     #[test]

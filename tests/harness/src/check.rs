@@ -15,12 +15,13 @@ pub struct ConfigCheck {
 }
 
 impl ConfigCheck {
-    pub(crate) fn run(site: &Site) -> ConfigCheck {
+    pub(crate) fn run(site: &Site, arguments: &[&str]) -> ConfigCheck {
         let configuration = site.write_configuration();
         let marker = ("WSGI_LIVE_TEST".to_owned(), "check".to_owned());
         let output = Httpd::installed()
             .command(&configuration, &marker)
             .arg("-t")
+            .args(arguments)
             .stdin(Stdio::null())
             .output()
             .expect("httpd -t runs");

@@ -225,7 +225,12 @@ impl Site {
 
     /// Has httpd check the configuration (`httpd -t`) without starting it.
     pub fn check(&self) -> ConfigCheck {
-        ConfigCheck::run(self)
+        ConfigCheck::run(self, &[])
+    }
+
+    /// As [`Site::check`], with more arguments, such as `-DDUMP_WSGI`.
+    pub fn check_with(&self, arguments: &[&str]) -> ConfigCheck {
+        ConfigCheck::run(self, arguments)
     }
 
     /// Fills in the placeholders.

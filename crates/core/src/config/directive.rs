@@ -124,9 +124,12 @@ pub fn apply(
     Ok(())
 }
 
-/// End of a `<WSGIInterpreterOptions>` section.
+/// End of a `<WSGIInterpreterOptions>` section; what follows belongs to the one around it, if there is one.
 pub fn close_block(global: &mut Global) {
-    global.open_block = None;
+    let block = global
+        .open_block
+        .and_then(|index| global.interpreter_blocks.get(index));
+    global.open_block = block.and_then(|block| block.outer);
 }
 
 /// Marks that a hook script is in effect somewhere outside of `.htaccess` (DIR-071).

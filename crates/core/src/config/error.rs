@@ -45,7 +45,7 @@ pub enum ConfigError {
     },
     /// DP-01.
     #[error(
-        "Name duplicates previous WSGI daemon definition: '{0}'; the name of a daemon process group is unique in the whole server"
+        "Name duplicates previous WSGI daemon definition: WSGIDaemonProcess '{0}'; the name of a daemon process group is unique in the whole server"
     )]
     DuplicateGroup(String),
     /// DIR-013.

@@ -2,7 +2,7 @@
 
 use crate::python::{HashSeed, InterpreterRule};
 
-use super::DaemonGroup;
+use super::{DaemonGroup, Origins};
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct InterpreterBlock {
     pub process_group: Option<String>,
     /// What it sets, and for which interpreter.
     pub rule: InterpreterRule,
+    /// The section that it is written in, if it stands in another one (DIR-096).
+    pub outer: Option<usize>,
 }
 
 impl InterpreterBlock {
@@ -108,6 +110,8 @@ pub struct Global {
     pub telemetry_user_agent: bool,
     /// WSGISlowRequests, seconds; 0 is off.
     pub slow_requests: f64,
+    /// Where all this is written, for reports.
+    pub origins: Origins,
     /// To be logged at start.
     pub notices: Vec<Notice>,
 }

@@ -18,7 +18,7 @@ pub struct DaemonGroup {
     pub id: u32,
     /// Ordinal of the server that it is written in; 0 is the main server.
     pub server_ordinal: u32,
-    /// ServerName of that server where it is a virtual host that has one.
+    /// Name of that server, as httpd has it when the whole configuration was read; None before.
     pub server_name: Option<String>,
     /// Options.
     pub options: DaemonOptions,
@@ -67,6 +67,12 @@ pub struct DaemonOptions {
     pub response_buffer_size: u32,
     /// Milliseconds to wait for more of an answer before it is flushed.
     pub response_flush_delay: u32,
+    /// Bytes of a request body that wait in memory for the rest; 0 passes it on as it comes.
+    pub request_spool: u32,
+    /// Bytes of an answer that wait in memory for a slow client; 0 keeps the daemon waiting.
+    pub response_spool: u32,
+    /// Bytes of an answer that wait in a file.
+    pub response_spool_max: u64,
     /// Owner of the socket; None is Apache's user.
     pub socket_user: Option<Account>,
     /// Time to get a connection.
@@ -144,6 +150,9 @@ impl Default for DaemonOptions {
             header_buffer_size: 32768,
             response_buffer_size: 8 << 20,
             response_flush_delay: 5,
+            request_spool: 64 << 10,
+            response_spool: 1 << 20,
+            response_spool_max: 1 << 30,
             socket_user: None,
             connect_timeout: 15,
             socket_timeout: 0,

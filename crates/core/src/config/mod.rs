@@ -12,11 +12,16 @@ mod global;
 mod group;
 mod layer;
 mod options;
+mod origin;
 mod place;
 mod process;
 pub mod reference;
+pub mod report;
 mod set;
 mod table;
+#[cfg(test)]
+mod testing;
+mod values;
 pub mod words;
 
 pub use alias::{Alias, ServerConfig};
@@ -26,5 +31,7 @@ pub use global::{Global, ImportScript, InterpreterBlock, Notice, NoticeLevel};
 pub use group::{Account, DaemonGroup, DaemonOptions};
 pub use layer::{Effective, HandlerScript, HookScript, Layer, MapHead};
 pub use options::{DAEMON_OPTIONS, DaemonOption};
+pub use origin::{Origin, Origins, Section};
 pub use place::{Host, Place};
+pub use process::PythonFacts;
 pub use table::DIRECTIVES;

@@ -2,8 +2,8 @@
 
 use super::group::{Account, DaemonOptions};
 use super::place::Host;
-use super::set;
 use super::{ConfigError, NoticeLevel, Place};
+use super::{values, words};
 
 /// What an option's setter gets.
 pub(super) struct OptionContext<'a> {
@@ -51,7 +51,7 @@ impl OptionContext<'_> {
 
     /// GEN-10: what C's atoi makes of it; trailing characters leave a warning.
     fn number(&mut self) -> i64 {
-        let (number, whole) = set::leading_number(self.value);
+        let (number, whole) = values::leading_number(self.value);
         if !whole {
             self.warnings.push(format!(
                 "WSGI5001: {DIRECTIVE} {}: option {}={} was read as {number}; write the number alone.",
@@ -70,11 +70,11 @@ impl OptionContext<'_> {
     }
 
     fn seconds(&mut self) -> Result<u64, ConfigError> {
-        self.unsigned(0, "a number of seconds, 0 or more")
+        self.unsigned(0, "must be a number of seconds, 0 or more")
     }
 
     fn bytes_at_least(&mut self, least: i64) -> Result<u32, ConfigError> {
-        let allowed = format!("0 for the default, or at least {least} bytes");
+        let allowed = format!("must be 0 for the default, or at least {least} bytes");
         let number = self.number();
         match u32::try_from(number) {
             Ok(value) if number == 0 || number >= least => Ok(value),
@@ -82,9 +82,44 @@ impl OptionContext<'_> {
         }
     }
 
+    /// Bytes, with `k`, `m` or `g` for multiples of 1024.
+    fn size(&self) -> Result<u64, ConfigError> {
+        let digits = self
+            .value
+            .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match &self.value[digits.len()..] {
+            "" => Some(0),
+            "k" | "K" => Some(10),
+            "m" | "M" => Some(20),
+            "g" | "G" => Some(30),
+            _ => None,
+        };
+        let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if whole {
+            digits.parse::<u64>().ok()
+        } else {
+            None
+        };
+        number
+            .zip(shift)
+            .and_then(|(number, shift)| number.checked_mul(1 << shift))
+            .ok_or_else(|| self.fail("a size like 65536, 64k, 10m or 1g"))
+    }
+
+    /// What a spool may keep in memory.
+    fn spool(&self) -> Result<u32, ConfigError> {
+        let size = self.size()?;
+        u32::try_from(size)
+            .ok()
+            .filter(|size| *size == 0 || (64 << 10..=1 << 30).contains(size))
+            .ok_or_else(|| self.fail("0, or a size from 64k to 1g"))
+    }
+
     fn user(&self) -> Result<Account, ConfigError> {
         if let Some(id) = self.value.strip_prefix('#') {
-            let id = id.parse().map_err(|_| self.fail("a user name or #uid"))?;
+            let id = id
+                .parse()
+                .map_err(|_| self.fail("must be a user name or #uid"))?;
             let name = self.host.user_name(id);
             let name =
                 name.ok_or_else(|| self.fail("the user database has no user with this id"))?;
@@ -100,7 +135,9 @@ impl OptionContext<'_> {
 
     fn group_account(&self, value: &str) -> Result<Account, ConfigError> {
         if let Some(id) = value.strip_prefix('#') {
-            let id = id.parse().map_err(|_| self.fail("a group name or #gid"))?;
+            let id = id
+                .parse()
+                .map_err(|_| self.fail("must be a group name or #gid"))?;
             let name = self.host.group_name(id).unwrap_or_else(|| value.to_owned());
             return Ok(Account { id, name });
         }
@@ -116,7 +153,7 @@ impl OptionContext<'_> {
         if self.value.starts_with('/') {
             return Ok(self.value.to_owned());
         }
-        Err(self.fail("an absolute path"))
+        Err(self.fail("must be an absolute path"))
     }
 }
 
@@ -138,11 +175,11 @@ macro_rules! options {
 options! {
     "processes", "count", "1", false, true,
     "Number of processes of the group, 1 or more. Writing the option at all, also `processes=1`, makes `wsgi.multiprocess` true.",
-    |o, c| { o.processes = u32::try_from(c.unsigned(1, "a count of 1 or more")?).map_err(|_| c.fail("fewer processes"))?; o.processes_given = true };
+    |o, c| { o.processes = u32::try_from(c.unsigned(1, "must be a count of 1 or more")?).map_err(|_| c.fail("must be fewer"))?; o.processes_given = true };
 
     "threads", "count", "15", false, true,
     "Threads that run requests in each process; `wsgi.multithread` is true unless it is 1. 0 makes it a service process, which only runs its import scripts.",
-    |o, c| o.threads = u32::try_from(c.unsigned(0, "a count from 0 to 65533")?).ok().filter(|n| *n < 65534).ok_or_else(|| c.fail("a count from 0 to 65533"))?;
+    |o, c| o.threads = u32::try_from(c.unsigned(0, "must be a count from 0 to 65533")?).ok().filter(|n| *n < 65534).ok_or_else(|| c.fail("must be a count from 0 to 65533"))?;
 
     "user", "name or #uid", "Apache's User", false, true,
     "User that the processes run as, if Apache was started as root. May not be root.",
@@ -155,15 +192,16 @@ options! {
     "supplementary-groups", "names or #gids, comma separated", "those of the user", true, true,
     "Exact list of supplementary groups, in place of those that the user database has for the user.",
     |o, c| {
-        let names = c.value.split(',').map(str::trim).take_while(|name| !name.is_empty());
+        // An empty element at the front ends the list, others are nothing.
+        let names = c.value.split(',').filter(|name| !name.is_empty() && !c.value.starts_with(','));
         let groups = names.map(|name| c.group_account(name).map(|account| account.id)).collect::<Result<Vec<_>, _>>()?;
-        if groups.len() + 1 > c.host.max_groups() { return Err(c.fail("fewer groups: the system allows no more for a process")) }
+        if groups.len() + 1 > c.host.max_groups() { return Err(c.fail("must be fewer groups: the system allows no more for a process")) }
         o.supplementary_groups = Some(groups)
     };
 
     "umask", "octal number", "inherited", false, true,
     "File mode creation mask.",
-    |o, c| o.umask = Some(u32::from_str_radix(c.value, 8).ok().filter(|mask| *mask <= 0o7777 && !c.value.starts_with('+')).ok_or_else(|| c.fail("an octal number"))?);
+    |o, c| o.umask = Some(u32::from_str_radix(c.value.trim_start_matches(words::is_blank), 8).ok().ok_or_else(|| c.fail("must be an octal number"))?);
 
     "chroot", "absolute path", "none", false, true,
     "Root folder of the processes. Only where Apache is started as root.",
@@ -187,7 +225,7 @@ options! {
 
     "cpu-priority", "nice value", "0", false, true,
     "Scheduling priority.",
-    |o, c| o.cpu_priority = i32::try_from(c.number()).map_err(|_| c.fail("a nice value"))?;
+    |o, c| o.cpu_priority = i32::try_from(c.number()).map_err(|_| c.fail("must be a nice value"))?;
 
     "python-home", "path", "WSGIPythonHome", true, true,
     "Virtual environment or Python installation of the group. The runtime for its Python version must be installed.",
@@ -195,11 +233,11 @@ options! {
 
     "python-version", "X.Y", "WSGIPythonVersion", false, true,
     "Python version of a group without `python-home`, like `3.13`. Not in mod_wsgi.",
-    |o, c| { if !set::is_version(c.value) { return Err(c.fail("a version like 3.13")) } o.python_version = Some(c.value.to_owned()) };
+    |o, c| { if !values::is_version(c.value) { return Err(c.fail("must be a version like 3.13")) } o.python_version = Some(c.value.to_owned()) };
 
     "python-path", "paths, colon separated", "none", true, true,
     "Folders for the front of `sys.path`, whose `.pth` files are read. WSGIPythonPath does not apply to daemon groups.",
-    |o, c| o.python_path = set::path_list(c.value);
+    |o, c| o.python_path = values::path_list(c.value);
 
     "python-eggs", "path", "none", true, true,
     "Environment variable `PYTHON_EGG_CACHE`.",
@@ -207,15 +245,15 @@ options! {
 
     "switch-interval", "seconds", "Python's", false, true,
     "`sys.setswitchinterval` for all interpreters of the processes that share a GIL. Wins over WSGISwitchInterval.",
-    |o, c| o.switch_interval = Some(set::positive_float(c.value).ok_or_else(|| c.fail("a number of seconds over 0"))?);
+    |o, c| o.switch_interval = Some(values::positive_float(c.value).ok_or_else(|| c.fail("must be a number of seconds over 0"))?);
 
     "stack-size", "bytes", "the system's", false, true,
     "Stack of each thread that runs requests.",
-    |o, c| o.stack_size = Some(c.unsigned(1, "a number of bytes over 0")?);
+    |o, c| o.stack_size = Some(c.unsigned(1, "must be a number of bytes over 0")?);
 
     "listen-backlog", "count", "100", false, true,
     "Connections that may wait for a process.",
-    |o, c| o.listen_backlog = u32::try_from(c.unsigned(0, "a count of 0 or more")?).map_err(|_| c.fail("a smaller count"))?;
+    |o, c| o.listen_backlog = u32::try_from(c.unsigned(0, "must be a count of 0 or more")?).map_err(|_| c.fail("must be a smaller count"))?;
 
     "send-buffer-size", "bytes", "0 (the system's)", false, true,
     "Send buffer of the daemon's sockets, 512 or more.",
@@ -235,7 +273,19 @@ options! {
 
     "response-flush-delay", "milliseconds", "5", false, true,
     "How long Apache waits for more of an answer before it passes on what it has; 0 passes everything on at once.",
-    |o, c| o.response_flush_delay = u32::try_from(c.unsigned(0, "a number of milliseconds, 0 or more")?).map_err(|_| c.fail("fewer milliseconds"))?;
+    |o, c| o.response_flush_delay = u32::try_from(c.unsigned(0, "must be a number of milliseconds, 0 or more")?).map_err(|_| c.fail("must be fewer milliseconds"))?;
+
+    "request-spool", "size", "64k", false, true,
+    "Bytes of a request body that are kept in memory until it has come whole, at least 64k; more go to a temporary file. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
+    |o, c| o.request_spool = c.spool()?;
+
+    "response-spool", "size", "1m", false, true,
+    "Bytes of an answer that are kept in memory, at least 64k, while the client does not take them; more go to a temporary file. So a slow client keeps no thread of the application. What the client can take is passed on at once. 0 keeps nothing: the application waits for the client, as in mod_wsgi. Not in mod_wsgi.",
+    |o, c| o.response_spool = c.spool()?;
+
+    "response-spool-max", "size", "1g", false, true,
+    "Size of the temporary file of `response-spool` beyond which the application waits for the client; 0 for no file. Not in mod_wsgi.",
+    |o, c| o.response_spool_max = c.size()?;
 
     "socket-user", "name or #uid", "Apache's User", false, true,
     "Owner of the group's socket, if Apache was started as root.",
@@ -267,11 +317,11 @@ options! {
 
     "server-metrics", "On or Off", "Off", false, false,
     "Lets `mod_wsgi.server_metrics()` show Apache's scoreboard in this group.",
-    |o, c| o.server_metrics = set::switch(DIRECTIVE, c.value)?;
+    |o, c| o.server_metrics = values::option_switch(DIRECTIVE, c.name, c.value)?;
 
     "maximum-requests", "count", "0 (off)", false, true,
     "Requests after which a process is replaced. Its replacement serves before it ends.",
-    |o, c| o.maximum_requests = c.unsigned(0, "a count, 0 or more")?;
+    |o, c| o.maximum_requests = c.unsigned(0, "must be a count, 0 or more")?;
 
     "startup-timeout", "seconds", "0 (off)", false, true,
     "Longest time from the first request to the first script that loads.",
@@ -315,11 +365,11 @@ options! {
 
     "memory-limit", "bytes", "0 (off)", false, true,
     "Data segment of a process.",
-    |o, c| o.memory_limit = c.unsigned(0, "a number of bytes, 0 or more")?;
+    |o, c| o.memory_limit = c.unsigned(0, "must be a number of bytes, 0 or more")?;
 
     "virtual-memory-limit", "bytes", "0 (off)", false, true,
     "Address space of a process.",
-    |o, c| o.virtual_memory_limit = c.unsigned(0, "a number of bytes, 0 or more")?;
+    |o, c| o.virtual_memory_limit = c.unsigned(0, "must be a number of bytes, 0 or more")?;
 }
 
 /// Options of older releases (KD-20, KD-21).
@@ -355,7 +405,7 @@ pub(super) fn set_option(
             .find(|(old, _)| *old == name)
             .map(|(_, hint)| (*hint).to_owned());
         let hint = hint
-            .unwrap_or_else(|| set::known("Options", DAEMON_OPTIONS.iter().map(|row| row.name)));
+            .unwrap_or_else(|| values::known("Options", DAEMON_OPTIONS.iter().map(|row| row.name)));
         return Err(ConfigError::Option {
             directive: DIRECTIVE,
             option: name.to_owned(),
@@ -370,7 +420,7 @@ pub(super) fn set_option(
         warnings: Vec::new(),
     };
     if value.is_empty() && !row.empty {
-        return Err(context.fail("a value"));
+        return Err(context.fail("must not be empty"));
     }
     (row.set)(options, &mut context)?;
     let warnings = context.warnings;
@@ -385,3 +435,6 @@ pub(super) fn set_option(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ pub trait Host {
     fn regex_error(&self, pattern: &str) -> Option<String>;
     /// Most supplementary groups of a process.
     fn max_groups(&self) -> usize;
+    /// ServerName of the server with this ordinal, if it is set (so far).
+    fn server_name(&self, server_ordinal: u32) -> Option<String>;
     /// Longest path of a UNIX socket, bytes.
     fn socket_path_limit(&self) -> usize;
 }

@@ -5,6 +5,17 @@ use crate::python::{InterpreterRule, ProcessFacts, PythonSettings};
 
 use super::{DaemonGroup, Global};
 
+/// What decides whether a Python can follow a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PythonFacts {
+    /// As in `3.13`.
+    pub major: u32,
+    /// As in `3.13`.
+    pub minor: u32,
+    /// Whether it was built to run without a GIL.
+    pub free_threaded: bool,
+}
+
 impl Global {
     /// Settings for the Python of a daemon of `group`, or of an Apache child (None). `facts` are passed on.
     pub fn python_settings(
@@ -33,6 +44,38 @@ impl Global {
             environment: Vec::new(),
             facts,
         }
+    }
+
+    /// Warnings about settings that have no effect in the processes of `group`, or in Apache's children (None), because
+    /// of the Python that they run (DIR-091, DIR-092).
+    pub fn lacks(&self, group: Option<&DaemonGroup>, python: PythonFacts) -> Vec<String> {
+        let rules = self.rules_for(group.map_or("", |group| group.name.as_str()));
+        let whose = group.map_or_else(
+            || "Apache's children".to_owned(),
+            |group| format!("daemon process group '{}'", group.name),
+        );
+        let PythonFacts { major, minor, .. } = python;
+        let mut texts = Vec::new();
+        if rules
+            .iter()
+            .any(|rule| rule.per_interpreter_gil == Some(true))
+            && (major, minor) < (3, 12)
+        {
+            texts.push(format!(
+                "WSGI0198: WSGIPerInterpreterGIL has no effect in {whose}: Python {major}.{minor} has one GIL for all \
+                 interpreters; Python 3.12 and later can have more."
+            ));
+        }
+        let whole = rules.iter().filter(|rule| rule.application_group.is_none());
+        if whole.filter_map(|rule| rule.free_threading).next_back() == Some(true)
+            && !python.free_threaded
+        {
+            texts.push(format!(
+                "WSGI0200: WSGIFreeThreading has no effect in {whose}: this Python {major}.{minor} was not built to run \
+                 without a GIL; install a free-threaded one and choose it, as with WSGIPythonVersion {major}.{minor}t."
+            ));
+        }
+        texts
     }
 
     /// The top level's rule and the sections that match the process, in ascending precedence (DIR-097 to DIR-100, API-023).
@@ -80,5 +123,54 @@ impl DaemonGroup {
             memory: o.memory_limit,
             virtual_memory: o.virtual_memory_limit,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn python(minor: u32, free_threaded: bool) -> PythonFacts {
+        PythonFacts {
+            major: 3,
+            minor,
+            free_threaded,
+        }
+    }
+
+    fn codes(global: &Global, python: PythonFacts) -> Vec<String> {
+        let texts = global.lacks(None, python);
+        texts.iter().map(|text| text[..8].to_owned()).collect()
+    }
+
+    /// DIR-091, DIR-092, API-021: what a Python cannot do is said, and only then.
+    #[test]
+    fn what_a_python_lacks() {
+        let mut global = Global::default();
+        global.interpreters.per_interpreter_gil = Some(true);
+        global.interpreters.free_threading = Some(true);
+        assert_eq!(codes(&global, python(11, false)), ["WSGI0198", "WSGI0200"]);
+        assert_eq!(codes(&global, python(12, false)), ["WSGI0200"]);
+        assert!(codes(&global, python(13, true)).is_empty());
+        global.interpreters = InterpreterRule::default();
+        assert!(codes(&global, python(11, false)).is_empty());
+    }
+
+    /// DIR-097, DIR-100: only sections that match the process count, and for free threading only those for all interpreters.
+    #[test]
+    fn only_what_applies_is_said() {
+        use crate::config::InterpreterBlock;
+
+        let mut global = Global::default();
+        let mut block = InterpreterBlock::default();
+        block.rule.free_threading = Some(true);
+        block.rule.per_interpreter_gil = Some(true);
+        block.process_group = Some("other".to_owned());
+        global.interpreter_blocks.push(block.clone());
+        assert!(codes(&global, python(11, false)).is_empty());
+        block.process_group = None;
+        block.rule.application_group = Some("x".to_owned());
+        global.interpreter_blocks.push(block);
+        assert_eq!(codes(&global, python(11, false)), ["WSGI0198"]);
     }
 }

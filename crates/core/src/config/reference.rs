@@ -83,7 +83,7 @@ pub fn index() -> String {
 
 /// Page of the options of WSGIDaemonProcess.
 pub fn daemon_options() -> String {
-    let mut text = "# Options of WSGIDaemonProcess\n\nWritten as `name=value`, without blanks around `=`. The last one of a name counts.\n\n| option | value | default | |\n|---|---|---|---|\n".to_owned();
+    let mut text = "# Options of WSGIDaemonProcess\n\nWritten as `name=value`, without blanks before `=`. The last one of a name counts.\n\n| option | value | default | |\n|---|---|---|---|\n".to_owned();
     for row in DAEMON_OPTIONS {
         let later = if row.works {
             ""

@@ -2,7 +2,7 @@
 //! `docs/directives` come from here.
 
 use super::directive::{Arity, Context, Directive, Effect, Override, Scope};
-use super::{ConfigError, NoticeLevel, set};
+use super::{ConfigError, NoticeLevel, set, values};
 
 /// The table.
 pub static DIRECTIVES: &[Directive] = &[
@@ -90,7 +90,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            p.global.socket_rotation = Some(set::switch(n, a)?);
+            p.global.socket_rotation = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -490,7 +490,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            p.global.restrict_embedded = Some(set::switch(n, a)?);
+            p.global.restrict_embedded = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -510,7 +510,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: true,
         section: false,
         set: |n, a, p| {
-            p.global.rule().restrict_stdin = Some(set::switch(n, a)?);
+            p.global.rule().restrict_stdin = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -530,7 +530,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: true,
         section: false,
         set: |n, a, p| {
-            p.global.rule().restrict_stdout = Some(set::switch(n, a)?);
+            p.global.rule().restrict_stdout = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -550,7 +550,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: true,
         section: false,
         set: |n, a, p| {
-            p.global.rule().restrict_signal = Some(set::switch(n, a)?);
+            p.global.rule().restrict_signal = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -570,7 +570,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            p.global.case_sensitivity = Some(set::switch(n, a)?);
+            p.global.case_sensitivity = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -610,12 +610,12 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            if !set::is_version(a) {
+            if !values::is_version(a) {
                 return Err(ConfigError::Value {
                     directive: n,
                     what: "the argument".to_owned(),
                     value: a.to_owned(),
-                    expected: "a version like 3.13".to_owned(),
+                    expected: "must be a version like 3.13".to_owned(),
                 });
             }
             p.global.python_version = Some(a.to_owned());
@@ -643,7 +643,7 @@ pub static DIRECTIVES: &[Directive] = &[
                 directive: n,
                 what: "the argument".to_owned(),
                 value: a.to_owned(),
-                expected: "a path".to_owned(),
+                expected: "must be a path that is absolute or below ServerRoot".to_owned(),
             })?);
             Ok(())
         },
@@ -738,7 +738,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            p.global.dont_write_bytecode = Some(set::switch(n, a)?);
+            p.global.dont_write_bytecode = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -792,7 +792,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            p.global.destroy_interpreter = Some(set::switch(n, a)?);
+            p.global.destroy_interpreter = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -812,7 +812,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: true,
         section: false,
         set: |n, a, p| {
-            p.global.rule().per_interpreter_gil = Some(set::switch(n, a)?);
+            p.global.rule().per_interpreter_gil = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -831,10 +831,7 @@ pub static DIRECTIVES: &[Directive] = &[
         effect: Effect::Now,
         in_interpreter_options: true,
         section: false,
-        set: |n, a, p| {
-            p.global.rule().free_threading = Some(set::switch(n, a)?);
-            Ok(())
-        },
+        set: set::free_threading,
     },
     Directive {
         name: "<WSGIInterpreterOptions",
@@ -869,7 +866,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            p.global.server_metrics = Some(set::switch(n, a)?);
+            p.global.server_metrics = Some(values::switch(n, a)?);
             Ok(())
         },
     },
@@ -940,7 +937,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            set::switch(n, a)?;
+            values::switch(n, a)?;
             p.global.notice(
                 NoticeLevel::Info,
                 format!("{n} has no effect; use LogLevel wsgi:debug."),
@@ -964,7 +961,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            set::switch(n, a)?;
+            values::switch(n, a)?;
             set::forgotten(n, p, "Python always starts in the processes that use it.")
         },
     },
@@ -984,7 +981,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            set::switch(n, a)?;
+            values::switch(n, a)?;
             set::forgotten(n, p, "it was for Python 2 and has no effect.")
         },
     },
@@ -1054,7 +1051,7 @@ pub static DIRECTIVES: &[Directive] = &[
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {
-            if set::switch(n, a)? {
+            if values::switch(n, a)? {
                 set::forgotten(n, p, "it has no effect with Apache 2.4.")
             } else {
                 Err(ConfigError::Removed {

@@ -14,7 +14,10 @@ use crate::log::Level;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// WSGI0003.
-    #[error("cannot change the root directory to '{path}' (chroot option) as {user}: {source}")]
+    #[error(
+        "cannot change the root directory to '{path}' (chroot option) as {user}: {source}; the directory has to be \
+         there, and Apache to be started as root"
+    )]
     Chroot {
         /// The option.
         path: String,
@@ -28,7 +31,8 @@ pub(crate) enum StartError {
     Identity(#[from] IdentityError),
     /// WSGI0009.
     #[error(
-        "cannot change to the working directory '{path}' (home option) as {user}: {source}{hint}"
+        "cannot change to the working directory '{path}' (home option) as {user}: {source}{hint}; let that user \
+         enter it, or correct the home option"
     )]
     Home {
         /// The option.
@@ -90,9 +94,19 @@ pub(crate) enum StartError {
     /// The runtime is not one that root may load.
     #[error("Python runtime: {0}")]
     Trust(#[from] TrustError),
-    /// WSGI0028: the runtime or Python itself.
+    /// WSGI0028: the runtime.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// WSGI0028: Python itself.
+    #[error("{source} as {user}{home}; the records before this one say what Python lacks")]
+    Python {
+        /// Which runtime, and what it said.
+        source: RuntimeError,
+        /// Who tried.
+        user: String,
+        /// The Python home and what refuses to be passed on the way to it; empty without one.
+        home: String,
+    },
 }
 
 impl StartError {
@@ -108,14 +122,14 @@ impl StartError {
             StartError::Thread { .. } => 22,
             StartError::Board(_) | StartError::Slot { .. } | StartError::Dispatch(_) => 5205,
             StartError::Trust(_) => 5206,
-            StartError::Runtime(_) => 28,
+            StartError::Runtime(_) | StartError::Python { .. } => 28,
         }
     }
 
     /// httpd's level of the record.
     pub(crate) fn level(&self) -> Level {
         match self {
-            StartError::Runtime(_) => Level::Critical,
+            StartError::Runtime(_) | StartError::Python { .. } => Level::Critical,
             _ => Level::Alert,
         }
     }

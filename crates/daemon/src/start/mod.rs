@@ -12,7 +12,7 @@ use std::time::Duration;
 use wsgi_core::control::{
     BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, LISTENER_DESCRIPTOR, Preload,
 };
-use wsgi_runtime_api::runtime::Runtime;
+use wsgi_runtime_api::runtime::{Runtime, RuntimeError};
 use wsgi_sys::board::Board;
 use wsgi_sys::control::ControlSocket;
 use wsgi_sys::descriptors::{close_from, take_inherited};
@@ -104,7 +104,9 @@ pub(crate) fn run(
         Some(runtime) => runtime,
         None => open_runtime(&settings)?,
     };
-    runtime.start::<DaemonHost>(&settings.python)?;
+    runtime
+        .start::<DaemonHost>(&settings.python)
+        .map_err(|source| python_failed(source, &settings))?;
     let is_service = settings.threads == 0;
     let loaded = !is_service && load_scripts(&runtime, &settings.preload);
 
@@ -118,7 +120,7 @@ pub(crate) fn run(
             .map(Duration::from_secs),
     };
     let dispatch = Dispatch::new(listener, board, options).map_err(StartError::Dispatch)?;
-    let life = Life::new().map_err(StartError::Dispatch)?;
+    let life = Life::new(&settings.group).map_err(StartError::Dispatch)?;
     let process = Arc::new(Process::new(settings, runtime, dispatch, life, loaded));
     Ok(Started {
         process,
@@ -151,6 +153,25 @@ fn open_runtime(settings: &DaemonSettings) -> Result<Runtime, StartError> {
     let path = Path::new(&settings.runtime);
     trusted_file(path)?;
     Ok(Runtime::open(path)?)
+}
+
+/// Python has logged what it lacks; nearly always it is its home that is wrong.
+fn python_failed(source: RuntimeError, settings: &DaemonSettings) -> StartError {
+    let home = settings
+        .python
+        .home
+        .as_deref()
+        .map_or_else(String::new, |home| {
+            let refusal = surroundings::what_refuses(Path::new(home));
+            format!(
+                " with the Python home '{home}' (python-home option or WSGIPythonHome){refusal}"
+            )
+        });
+    StartError::Python {
+        source,
+        user: passwd::describe_user(own::effective_uid()),
+        home,
+    }
 }
 
 /// DMN-123, DMN-500 to 507.

@@ -99,7 +99,7 @@ fn set_working_directory(identity: &Identity) -> Result<(), StartError> {
 }
 
 /// The component of a path that this process may not pass, and its permission bits, as the end of a sentence.
-fn what_refuses(path: &Path) -> String {
+pub(super) fn what_refuses(path: &Path) -> String {
     use std::os::unix::fs::MetadataExt;
     let mut so_far = PathBuf::new();
     for component in path.components() {

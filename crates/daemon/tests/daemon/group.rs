@@ -135,7 +135,12 @@ impl Daemon {
 
     /// Waits for a log record that contains `part`.
     pub(crate) fn expect_log(&mut self, part: &str) {
-        while !self.log.iter().any(|line| line.contains(part)) {
+        self.expect_logs(part, 1);
+    }
+
+    /// Waits for that many log records that contain `part`.
+    pub(crate) fn expect_logs(&mut self, part: &str, count: usize) {
+        while self.log.iter().filter(|line| line.contains(part)).count() < count {
             match self.control.receive().expect("a record in time") {
                 Received::Message(FromDaemon::Log { text, .. }) => self.note(&text),
                 other => panic!("{other:?} instead of {part:?}; log: {:#?}", self.log),

@@ -23,8 +23,10 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn a_kept_connection_serves_many_requests() {
     let daemon = Daemon::ready(settings(2));
-    assert_eq!(daemon.board.phase(SLOT), 2);
-    assert_eq!(daemon.board.idle(SLOT), 2);
+    // It says that it is ready before it opens.
+    until("open", || {
+        (daemon.board.phase(SLOT), daemon.board.idle(SLOT)) == (2, 2)
+    });
     let mut child = daemon.child();
     child.ask("hello");
     child.expect_welcome();
@@ -185,6 +187,40 @@ fn a_busy_process_takes_no_connection() {
     assert_eq!(busy.next(), Frame::End(AnswerEnd::Complete));
     waiting.expect_welcome();
     waiting.expect_hello();
+}
+
+/// DMN-216: a request whose child has given up is not run for nobody, whether its connection was new or kept; both claims
+/// come back.
+#[test]
+fn nobody_waits_for_a_request_that_was_given_up() {
+    let mut daemon = Daemon::ready(settings(2));
+    let mut kept = daemon.child();
+    kept.ask("hello");
+    kept.expect_welcome();
+    kept.expect_hello();
+    until("the threads are idle", || daemon.board.idle(SLOT) == 2);
+    // A stopped process is one that cannot take its requests in time.
+    daemon.signal(libc::SIGSTOP);
+    let tasks = format!("/proc/{}/task", daemon.pid);
+    until("all of its threads are stopped", || {
+        std::fs::read_dir(&tasks).unwrap().flatten().all(|task| {
+            let status = std::fs::read_to_string(task.path().join("status"));
+            status.is_ok_and(|text| text.contains("State:\tT"))
+        })
+    });
+    assert!(daemon.board.claim(SLOT, INSTANCE));
+    kept.ask("hello");
+    let newcomer = daemon.child();
+    newcomer.ask("hello");
+    drop((kept, newcomer));
+    daemon.signal(libc::SIGCONT);
+    daemon.expect_logs("a request was not run", 2);
+    until("both claims are back", || daemon.board.idle(SLOT) == 2);
+    assert_eq!(daemon.board.requests(SLOT), 1);
+    let mut child = daemon.child();
+    child.ask("hello");
+    child.expect_welcome();
+    child.expect_hello();
 }
 
 /// While the only idle thread is promised to a kept connection, the listener waits and does not spin; a claim that is given

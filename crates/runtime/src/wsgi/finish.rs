@@ -48,9 +48,11 @@ pub(crate) fn run_exit_functions(py: Python<'_>) {
     }
 }
 
-/// Takes away what would disturb the finalisation: it flushes standard streams, which a barred one does not allow
-/// (API-033 FIX).
+/// Takes away what would disturb the finalisation: a signal that came meanwhile (a service's SystemExit), and standard streams,
+/// which it flushes and which a barred one does not allow (API-033 FIX).
 pub(crate) fn before_finalising(py: Python<'_>) {
+    // What its handler says is done already: Python ends.
+    let _ = py.check_signals();
     if process::settings().restricts_stdout("") {
         // Without sys there is nothing to flush either.
         let _ = py

@@ -1,0 +1,348 @@
+//! The timers of a daemon process, each one alone: all others are 0. What a timer does is seen by the process that goes,
+//! the reason that its Python code was told, and the request that it cut short or let pass.
+
+use nix::sys::signal::Signal;
+use wsgi_harness::{Connection, Process, Request, Server, Site, subject, wait_until};
+
+const TIMED: &str = include_str!("apps/timed.wsgi");
+
+/// Options with which a timer is on its own; `options` come last. The original's timers stop working without a deadlock
+/// timeout.
+fn alone(options: &str) -> String {
+    let rest = if subject().differs("DP-97") {
+        "deadlock-timeout=0"
+    } else {
+        ""
+    };
+    let all = [
+        "processes=1 threads=1 graceful-timeout=0 shutdown-timeout=1",
+        rest,
+        options,
+    ];
+    // A later value of an option does not replace an earlier one in the original.
+    let given = |name: &str| {
+        options
+            .split(' ')
+            .any(|option| option.split('=').next() == Some(name))
+    };
+    all[..2]
+        .iter()
+        .flat_map(|part| part.split(' '))
+        .filter(|option| option.split('=').next().is_some_and(|name| !given(name)))
+        .chain([options])
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn server(options: &str) -> Server {
+    let server = Site::daemon()
+        .daemon_options(&alone(options))
+        .cases()
+        .script("/app", TIMED)
+        .start();
+    // A process that was ended is a record in the log, and a request that was cut short another one.
+    for text in ["'live'", "WSGI0146", "WSGI0147"] {
+        server.allow_log(text);
+    }
+    server
+}
+
+fn pid(server: &Server, url: &str) -> i32 {
+    let answer = server.get(url).expect(200);
+    answer.text().parse().expect("a pid")
+}
+
+/// A request that does not end, and the process that it is in.
+struct Held {
+    connection: Connection,
+    daemon: Process,
+}
+
+fn hold(server: &Server, url: &str) -> Held {
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get(url).bytes());
+    let pid = holder(server, "held");
+    let daemon = daemon(server, pid);
+    Held { connection, daemon }
+}
+
+/// The process that wrote down that it is holding a request.
+fn holder(server: &Server, name: &str) -> i32 {
+    wait_until("the request", || {
+        let text = std::fs::read_to_string(server.path("data").join(name)).ok()?;
+        text.strip_suffix('\n')?.parse().ok()
+    })
+}
+
+fn daemon(server: &Server, pid: i32) -> Process {
+    let mut daemons = server.daemons().into_iter();
+    daemons
+        .find(|process| process.pid == pid)
+        .expect("the process that answered")
+}
+
+/// What Python code of a process was told about its end.
+fn reason(server: &Server, pid: i32) -> String {
+    wait_until("the reason", || {
+        let text = std::fs::read_to_string(server.path("data/reasons")).ok()?;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{pid} ")))?;
+        line.split(' ').nth(1).map(str::to_owned)
+    })
+}
+
+fn status(held: &mut Held) -> u16 {
+    let answer = held.connection.read_answer("GET").expect("an answer");
+    answer.status
+}
+
+/// DP-65, DP-84, DP-94, DP-97, DMN-030, DMN-410, DMN-430, DMN-431, DMN-432, DMN-514, DMN-956: a request that takes too
+/// long costs its process; where it was is in the log.
+#[test]
+fn request_timeout() {
+    let server = server("request-timeout=1");
+    let mut held = hold(&server, "/app?hold");
+    server.wait_for_log("in hold_here");
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(status(&mut held), 502);
+    assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
+    assert_eq!(server.log().count("in hold_here"), 1, "dumped once");
+    assert_ne!(pid(&server, "/app"), held.daemon.pid);
+}
+
+/// DP-84, DP-96, DMN-413, DMN-431: the request that took too long is not waited for, whatever graceful-timeout allows.
+#[test]
+fn stale_requests_are_not_waited_for() {
+    let server = server("threads=2 request-timeout=1 graceful-timeout=600");
+    let mut held = hold(&server, "/app?hold");
+    server.wait_for_log("in hold_here");
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
+}
+
+/// DP-66, DP-95, DMN-031, DMN-433, DMN-434, REQ-480, REQ-481: with an interrupt-timeout the request ends by an exception
+/// and the process lives on.
+#[test]
+fn interrupt_timeout() {
+    let server = server("request-timeout=1 interrupt-timeout=30");
+    let mut held = hold(&server, "/app?hold");
+    let answer = held.connection.read_answer("GET").expect("an answer");
+    assert_eq!(answer.status, 504, "{}", answer.shown());
+    server.wait_for_log("in hold_here");
+    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+    // It is no Exception that an application might catch by mistake.
+    std::fs::remove_file(server.path("data/held")).expect("the application's");
+    let mut held = hold(&server, "/app?clean");
+    assert_eq!(status(&mut held), 504);
+    assert!(!server.path("data/caught").exists());
+    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+}
+
+/// REQ-481, DMN-434: an answer that has begun is cut short.
+#[test]
+fn interrupt_after_the_head() {
+    let server = server("request-timeout=1 interrupt-timeout=30");
+    let mut held = hold(&server, "/app?begin");
+    let answer = held.connection.read_answer("GET").expect("a beginning");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "begin "));
+    if subject().differs("REQ-466") {
+        assert!(!answer.whole, "{}", answer.shown());
+    }
+    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+    server.allow_log("WSGI01");
+}
+
+/// DMN-433, DP-95, REQ-482: an application that goes on in spite of the exception has interrupt-timeout left.
+#[test]
+fn interrupt_that_is_caught() {
+    let server = server("request-timeout=1 interrupt-timeout=1");
+    let mut held = hold(&server, "/app?defy");
+    assert_eq!(holder(&server, "defied"), held.daemon.pid);
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
+    assert_ne!(pid(&server, "/app"), held.daemon.pid);
+}
+
+/// DP-61, DP-85, DMN-026, DMN-450: a process in which no script can be loaded is replaced.
+#[test]
+fn startup_timeout() {
+    let server = server("startup-timeout=1");
+    let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
+    let mut held = hold(&server, &url);
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "startup_timeout");
+    server.write("data/go", "");
+    assert_ne!(pid(&server, &url), held.daemon.pid);
+}
+
+/// DP-100, DMN-450: the first script that was loaded ends startup-timeout for good. That it would have fired before
+/// restart-interval is the proof.
+#[test]
+fn startup_timeout_is_over() {
+    let server = server("threads=2 startup-timeout=1 restart-interval=3");
+    let first = pid(&server, "/app");
+    let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
+    let held = hold(&server, &url);
+    assert_eq!(held.daemon.pid, first);
+    server.wait_for_log("restart");
+    server.write("data/go", "");
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    let expected = if subject().differs("DP-93") {
+        "restart_interval"
+    } else {
+        "shutdown_signal"
+    };
+    assert_eq!(reason(&server, first), expected);
+}
+
+/// DP-63, DP-87, DP-101, DMN-028, DMN-440: a process whose Python is blocked is replaced, and Python is asked nothing more.
+#[test]
+fn deadlock_timeout() {
+    let server = server("deadlock-timeout=1 threads=2");
+    let blocked = pid(&server, "/app");
+    let old = daemon(&server, blocked);
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get("/app?block").bytes());
+    server.wait_until_gone(&[old]);
+    let answer = connection.read_answer("GET").expect("an answer");
+    assert_eq!(answer.status, 502, "{}", answer.shown());
+    assert_ne!(pid(&server, "/app"), blocked);
+    assert!(!server.path("data/reasons").exists());
+}
+
+/// DMN-440: while the whole process was stopped, nothing can be said about its Python.
+#[test]
+fn a_stopped_process_is_not_deadlocked() {
+    let server = server("deadlock-timeout=3");
+    let first = pid(&server, "/app");
+    let daemon = daemon(&server, first);
+    if !subject().is_ours() {
+        return;
+    }
+    daemon.signal(Signal::SIGSTOP);
+    wait_until("a stopped process", || {
+        daemon.status("State")?.starts_with('T').then_some(())
+    });
+    // Longer than deadlock-timeout; being longer still changes nothing.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    daemon.signal(Signal::SIGCONT);
+    for _ in 0..20 {
+        assert_eq!(pid(&server, "/app"), first);
+    }
+    daemon.signal(Signal::SIGUSR1);
+    assert_eq!(reason(&server, first), "graceful_signal");
+}
+
+/// DP-64, DP-88, DMN-029, DMN-445: a process without requests is replaced after a while; one that never had any is not.
+#[test]
+fn inactivity_timeout() {
+    let server = server("inactivity-timeout=1");
+    let first = pid(&server, "/app");
+    let old = daemon(&server, first);
+    server.wait_until_gone(&[old]);
+    assert_eq!(reason(&server, first), "inactivity_timeout");
+    assert_ne!(pid(&server, "/app"), first);
+}
+
+/// DP-88, DMN-445: a running request keeps its process, whether it does anything or not. That inactivity-timeout would
+/// have fired before restart-interval is the proof.
+#[test]
+fn a_running_request_is_activity() {
+    let server = server("inactivity-timeout=1 restart-interval=3");
+    let mut held = hold(&server, "/app?hold");
+    server.wait_for_log("restart");
+    server.write("data/go", "");
+    assert_eq!(status(&mut held), 200);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    let expected = if subject().differs("DP-93") {
+        "restart_interval"
+    } else {
+        "shutdown_signal"
+    };
+    assert_eq!(reason(&server, held.daemon.pid), expected);
+}
+
+/// DP-99, DIR-126, DMN-445: requests under WSGIIgnoreActivity do not count.
+#[test]
+fn ignored_activity() {
+    let server = Site::daemon()
+        .daemon_options(&alone("inactivity-timeout=1"))
+        .script("/app", TIMED)
+        .config("WSGIScriptAlias /ignored {apps}/app.wsgi\n<Location /ignored>\nWSGIIgnoreActivity On\n</Location>")
+        .start();
+    server.allow_log("'live'");
+    let first = pid(&server, "/app");
+    wait_until("another process", || {
+        (pid(&server, "/ignored") != first).then_some(())
+    });
+    assert_eq!(reason(&server, first), "inactivity_timeout");
+}
+
+/// DP-69, DP-86, DP-93, DMN-034, DMN-455: a process is replaced when it is old enough; what runs in it is finished.
+#[test]
+fn restart_interval() {
+    let server = server("restart-interval=1");
+    let first = pid(&server, "/app");
+    let old = daemon(&server, first);
+    server.wait_until_gone(&[old]);
+    assert_eq!(reason(&server, first), "restart_interval");
+    assert_ne!(pid(&server, "/app"), first);
+}
+
+/// DP-67, DP-81, DP-91, DMN-032, DMN-470, DMN-471: after graceful-timeout the requests have shutdown-timeout, no more.
+#[test]
+fn graceful_timeout() {
+    let server = server("graceful-timeout=1");
+    let mut held = hold(&server, "/app?hold");
+    held.daemon.signal(Signal::SIGUSR1);
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "graceful_signal");
+}
+
+/// DP-81, DMN-470, DMN-472: without a graceful-timeout SIGUSR1 lets a request take its time.
+#[test]
+fn graceful_without_limit() {
+    let server = server("graceful-timeout=0");
+    let mut held = hold(&server, "/app?hold");
+    held.daemon.signal(Signal::SIGUSR1);
+    if subject().is_ours() {
+        wait_until("the replacement", || {
+            (server.daemons().len() == 2).then_some(())
+        });
+    }
+    server.write("data/go", "");
+    assert_eq!(status(&mut held), 200);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "graceful_signal");
+}
+
+/// DP-68, DP-81, DMN-033, DMN-473: eviction-timeout is graceful-timeout for SIGUSR1.
+#[test]
+fn eviction_timeout() {
+    let server = server("graceful-timeout=600 eviction-timeout=1");
+    let mut held = hold(&server, "/app?hold");
+    held.daemon.signal(Signal::SIGUSR1);
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "eviction_signal");
+}
+
+/// DP-42, DMN-037, DMN-250, REQ-332: a request that has waited too long for a thread is not run.
+#[test]
+fn queue_timeout() {
+    let server = server("queue-timeout=1");
+    let mut held = hold(&server, "/app?late");
+    let mut second = server.connect();
+    second.send_bytes(Request::get("/app").bytes());
+    server.write("data/go", "");
+    assert_eq!(status(&mut held), 200);
+    let answer = second.read_answer("GET").expect("an answer");
+    assert_eq!(answer.status, 504, "{}", answer.shown());
+    server.wait_for_log("WSGI0084");
+    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+}

@@ -1,0 +1,205 @@
+//! Groups whose processes cannot start: the log says what failed, where, as which user, and what to do; requests get 503 at
+//! once; nobody else is affected; and when the cause is mended the group serves without a restart of Apache.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use wsgi_harness::{Server, Site, is_root, subject, wait_until};
+
+const APP: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [os.getcwd().encode()]\n";
+
+/// The group `live` with these options, and one that has nothing to do with it.
+fn site(options: &str) -> Site {
+    Site::daemon()
+        .daemon_options(&format!("processes=2 threads=2 {options}"))
+        .config(
+            "WSGIDaemonProcess other threads=2\nWSGIScriptAlias /other {apps}/root.wsgi\n\
+             <Location /other>\nWSGIProcessGroup other\n</Location>",
+        )
+        .script("/", APP)
+}
+
+/// Waits for a record with all of these texts, and that every request gets 503 while the other group answers.
+fn refuses(server: &Server, wanted: &[&str]) {
+    let record = server.wait_for_log(wanted[0]);
+    for text in wanted {
+        assert!(record.contains(text), "{text:?} is not in {}", record.line);
+    }
+    server.expect_log(wanted[0]);
+    for text in ["WSGI0025", "WSGI5060", "WSGI5040", "'live'"] {
+        server.allow_log(text);
+    }
+    let (sent, mut refused) = (5, 0);
+    for _ in 0..sent {
+        let answer = server.get("/");
+        assert_eq!(answer.status, 503, "{}", answer.shown());
+        refused += 1;
+        server.get("/other").expect(200);
+    }
+    println!("{}: {sent} sent, {refused} times 503", wanted[0]);
+    // A pause that grows, and one process at a time.
+    for pause in [1, 2, 4] {
+        server.wait_for_log(&format!("next attempt in {pause} s"));
+    }
+}
+
+/// What Python itself and the look at its home write.
+fn allow_python(server: &Server) {
+    for text in [
+        "WSGI0100",
+        "WSGI0101",
+        "WSGI0102",
+        "WSGI0036",
+        "Python path configuration",
+        "  ",
+    ] {
+        server.allow_log(text);
+    }
+}
+
+fn serves(server: &Server) -> String {
+    wait_until("the group serves", || {
+        let answer = server.get("/");
+        (answer.status == 200).then(|| answer.text())
+    })
+}
+
+/// DMN-107, DMN-116, DMN-118, DMN-540, DMN-542: the folder of `home` is missing, and is made.
+#[test]
+fn home_is_missing() {
+    if !subject().differs("DMN-542") {
+        return;
+    }
+    let site = site("home={dir}/later");
+    let check = site.check();
+    assert!(!check.accepted, "{}", check.output);
+    for text in ["WSGIDaemonProcess live", "/later' (home) does not exist"] {
+        assert!(check.output.contains(text), "{}", check.output);
+    }
+    let server = site.start();
+    let user = if is_root() { "www-data" } else { "uid " };
+    refuses(
+        &server,
+        &["WSGI0009", "/later' (home option)", user, "No such file"],
+    );
+    fs::create_dir(server.path("later")).expect("a folder");
+    assert!(serves(&server).ends_with("/later"));
+}
+
+/// DMN-116: the folder of `home` is there, and the user may not enter it: the log names the component and its rights.
+#[test]
+fn home_may_not_be_entered() {
+    if !is_root() || !subject().differs("DMN-542") {
+        return;
+    }
+    let site = site("home={dir}/closed/app");
+    fs::create_dir_all(site.path("closed/app")).expect("folders");
+    set_mode(&site.path("closed"), 0o700);
+    assert!(site.check().accepted);
+    let server = site.start();
+    refuses(
+        &server,
+        &[
+            "WSGI0009",
+            "/closed/app'",
+            "Permission denied",
+            "/closed'",
+            "700",
+        ],
+    );
+    set_mode(&server.path("closed"), 0o755);
+    serves(&server);
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("the owner may");
+}
+
+/// DP-50, API-100: no Python at `python-home`.
+#[test]
+fn python_home_is_missing() {
+    if !subject().differs("DMN-542") {
+        return;
+    }
+    let site = site("python-home={dir}/venv");
+    let check = site.check();
+    assert!(!check.accepted);
+    assert!(
+        check.output.contains("/venv' (python-home) does not exist"),
+        "{}",
+        check.output
+    );
+    let server = site.start();
+    allow_python(&server);
+    refuses(&server, &["WSGI0028", "/venv", "python-home option"]);
+}
+
+/// DP-50, API-100: `python-home` is there, and the user cannot read it.
+#[test]
+fn python_home_cannot_be_read() {
+    if !is_root() || !subject().differs("DMN-542") {
+        return;
+    }
+    let site = site("python-home={dir}/venv");
+    virtual_environment(&site.path("venv"), "/usr/bin");
+    set_mode(&site.path("venv"), 0o700);
+    let server = site.start();
+    allow_python(&server);
+    refuses(&server, &["WSGI0028", "/venv", "python-home option"]);
+    set_mode(&server.path("venv"), 0o755);
+    serves(&server);
+}
+
+/// API-100: a virtual environment whose Python is gone. What Python itself says is in the log.
+#[test]
+fn python_cannot_start() {
+    if !subject().differs("DMN-542") {
+        return;
+    }
+    let site = site("python-home={dir}/venv");
+    fs::create_dir(site.path("venv")).expect("a folder");
+    let server = site.start();
+    allow_python(&server);
+    refuses(&server, &["WSGI0028", "/venv", "python-home option"]);
+}
+
+fn virtual_environment(path: &Path, home: &str) {
+    fs::create_dir(path).expect("a folder");
+    let text = format!("home = {home}\ninclude-system-site-packages = false\n");
+    fs::write(path.join("pyvenv.cfg"), text).expect("a file");
+}
+
+/// DP-10, DP-11, DMN-016: users and groups that do not exist are found when the configuration is read.
+#[test]
+fn accounts_that_do_not_exist() {
+    for (options, text) in [
+        ("user=nobody-of-that-name", "nobody-of-that-name"),
+        ("group=no-group-of-that-name", "no-group-of-that-name"),
+    ] {
+        let check = site(options).check();
+        assert!(!check.accepted);
+        assert!(check.output.contains(text), "{}", check.output);
+    }
+}
+
+/// DMN-113: a chroot directory that is missing.
+#[test]
+fn chroot_is_missing() {
+    if !is_root() || !subject().differs("DMN-542") {
+        return;
+    }
+    let site = site("chroot={dir}/jail");
+    let check = site.check();
+    assert!(!check.accepted);
+    assert!(
+        check.output.contains("/jail' (chroot) does not exist"),
+        "{}",
+        check.output
+    );
+    let server = site.start();
+    refuses(
+        &server,
+        &["WSGI0003", "/jail' (chroot option)", "No such file"],
+    );
+}
