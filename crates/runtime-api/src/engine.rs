@@ -317,6 +317,14 @@ impl Transport<'_> {
         unsafe { (self.table.log)(self.context, level, flags, Bytes::of(text)) };
     }
 
+    /// A variable of mod_ssl; None without mod_ssl.
+    pub fn tls_variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        // SAFETY: table and context belong together; the name lives during the call.
+        let value = unsafe { (self.table.tls_variable)(self.context, Bytes::of(name)) };
+        // SAFETY: valid until the next call, and copied before that.
+        Some(unsafe { value.get() }?.to_vec())
+    }
+
     /// Why the last read or send failed.
     pub fn last_error(&mut self) -> Option<String> {
         // SAFETY: table and context belong together.

@@ -156,6 +156,8 @@ pub struct TransportTable {
     pub log: unsafe extern "C" fn(context: *mut c_void, level: c_int, flags: u32, text: Bytes),
     /// Text of the last failure of a read or send, valid until the next call of the table; null if there was none.
     pub last_error: unsafe extern "C" fn(context: *mut c_void) -> Bytes,
+    /// Value of a variable of mod_ssl, valid until the next call of the table; null without mod_ssl. For hooks only.
+    pub tls_variable: unsafe extern "C" fn(context: *mut c_void, name: Bytes) -> Bytes,
 }
 
 /// `log` flags: the record continues a report, so it carries no `[script …]` prefix (REQ-800).
@@ -228,7 +230,7 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
-    /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only the log is used, are valid
+    /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only log and TLS variables are used, are valid
     /// for the call. Values go to `answer`.
     pub hook: unsafe extern "C" fn(
         hook: *const HookView,

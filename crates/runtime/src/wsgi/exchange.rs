@@ -366,6 +366,11 @@ impl Exchange {
         }
     }
 
+    /// A variable of mod_ssl, which may have none; None if the request is over. The thread holds no GIL.
+    pub(crate) fn tls_variable(&self, name: &[u8]) -> Option<Option<Vec<u8>>> {
+        self.lent.with(|transport| transport.tls_variable(name))
+    }
+
     fn log_enabled(&self, level: c_int, text: &str) {
         if process::is_logged(level) {
             self.log(level, 0, text.as_bytes());

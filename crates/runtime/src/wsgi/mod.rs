@@ -14,6 +14,7 @@ mod file_wrapper;
 pub(crate) mod finish;
 mod head;
 pub(crate) mod hook;
+mod hook_tls;
 mod input;
 mod lines;
 mod module;

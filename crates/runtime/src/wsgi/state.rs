@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList, PyModule, PyString, PyType};
 use super::adapter::Adapter;
 use super::environ::Environs;
 use super::file_wrapper::FileWrapper;
+use super::hook_tls::Auth;
 use super::input::Input;
 use super::script::Scripts;
 use super::signals::SignalIntercept;
@@ -80,6 +81,8 @@ pub(crate) struct Types {
     pub(crate) log: Py<PyType>,
     /// `mod_wsgi.Adapter`
     pub(crate) adapter: Py<PyType>,
+    /// `mod_wsgi.Auth`
+    pub(crate) auth: Py<PyType>,
     /// `mod_wsgi.FileWrapper`
     pub(crate) file_wrapper: Py<PyType>,
     /// `mod_wsgi.Restricted`
@@ -123,6 +126,7 @@ impl State {
                 input: class::make::<Input>(py)?,
                 log: class::make::<Log>(py)?,
                 adapter: class::make::<Adapter>(py)?,
+                auth: class::make::<Auth>(py)?,
                 file_wrapper: class::make::<FileWrapper>(py)?,
                 restricted: class::make::<Restricted>(py)?,
                 signal_intercept: class::make::<SignalIntercept>(py)?,
