@@ -200,6 +200,8 @@ pub enum Outcome {
     TimedOut = 6,
     /// The client was gone when something was sent; not an error (REQ-490).
     Aborted = 7,
+    /// As `Failed`, because an extension module works in the main interpreter only (WSGI5220): 500, and the page says so.
+    MainOnly = 8,
 }
 
 /// Result of `start` and `load`: done.

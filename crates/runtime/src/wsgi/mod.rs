@@ -4,6 +4,7 @@
 //! where the application runs ([`run`]); what can be sent without Python is sent after leaving it again.
 
 mod adapter;
+mod advice;
 mod body;
 mod counters;
 mod current;
