@@ -163,10 +163,13 @@ impl Apache for Requester<'_, '_> {
                     self.request.set_content_type(content_type);
                 }
                 let headers = self.request.headers_out();
-                answer
-                    .headers
-                    .iter()
-                    .for_each(|(name, value)| headers.add(name, value));
+                for (name, value) in &answer.headers {
+                    if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
+                        // As in embedded mode: the end of such a body is in doubt.
+                        self.request.connection().close_after_answer();
+                    }
+                    headers.add(name, value);
+                }
                 if let Some(date) = answer.last_modified {
                     self.request.set_last_modified(date);
                 }
