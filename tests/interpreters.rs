@@ -165,7 +165,7 @@ fn a_path_that_fails() {
     server.expect_log("WSGI0189");
 }
 
-/// DIR-091, DIR-092, DIR-100, API-016, API-021: what this Python cannot do is said when Apache starts, once for each kind of
+/// GEN-02, DIR-091, DIR-092, DIR-100, API-016, API-021: what this Python cannot do is said when Apache starts, once for each kind of
 /// process, and everything works without.
 #[test]
 fn what_python_cannot_do() {
@@ -190,7 +190,7 @@ fn what_python_cannot_do() {
     }
 }
 
-/// DIR-089, DIR-101, DP-54, API-024: the interval of threads, and the value that a sub-interpreter cannot have.
+/// DOC-06, DIR-089, DIR-101, DP-54, API-024: the interval of threads, and the value that a sub-interpreter cannot have.
 #[test]
 fn switch_interval() {
     let config = "WSGISwitchInterval 0.25
@@ -199,6 +199,7 @@ fn switch_interval() {
         </WSGIInterpreterOptions>";
     let server = site(Mpm::Event, Mode::Embedded, config).start();
     assert_eq!(fact(&server, "main", "interval"), "0.25");
+    assert_eq!(server.log().count("WSGI0199"), 0, "not yet created");
     assert_eq!(fact(&server, "one", "interval"), "0.25");
     server.expect_log("WSGI0199");
 

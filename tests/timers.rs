@@ -97,7 +97,7 @@ fn status(held: &mut Held) -> u16 {
     answer.status
 }
 
-/// DP-65, DP-84, DP-94, DP-97, DMN-030, DMN-410, DMN-430, DMN-431, DMN-432, DMN-514, DMN-956, DOC-12: a request that takes too
+/// DOC-12, KD-23, DP-65, DP-84, DP-94, DP-97, DMN-030, DMN-410, DMN-430, DMN-431, DMN-432, DMN-514, DMN-956: a request that takes too
 /// long costs its process; where it was is in the log.
 #[test]
 fn request_timeout() {

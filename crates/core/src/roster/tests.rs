@@ -366,7 +366,7 @@ fn a_generation_is_bounded() {
     assert_eq!(group.after(STOP_TIME), [Action::Kill { slot: 0 }]);
 }
 
-/// DMN-550: a stop is SIGTERM, and SIGKILL after 3 s; DMN-541: no replacement.
+/// DP-04, DP-103, DMN-550: a stop is SIGTERM, and SIGKILL after 3 s; DMN-541: no replacement.
 #[test]
 fn a_stop_is_bounded() {
     let mut group = Group::serving(plan(2));
