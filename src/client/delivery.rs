@@ -182,7 +182,9 @@ impl<A: Apache> Exchange<'_, A> {
             _ if self.buffers.answer.is_empty() => Ok(()),
             Outcome::Done => self.deliver(state, After::End),
             Outcome::CutShort => self.deliver(state, After::Flush),
-            Outcome::Discarded | Outcome::ClientGone | Outcome::Failed(_) => Ok(()),
+            Outcome::Discarded | Outcome::ClientGone | Outcome::Failed(_) | Outcome::MainOnly => {
+                Ok(())
+            }
         };
         self.buffers.answer.clear();
         delivered.map_or(Outcome::ClientGone, |()| outcome)

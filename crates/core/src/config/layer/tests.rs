@@ -93,7 +93,7 @@ fn defaults() {
         assert_eq!(found.application_group(), None);
         assert_eq!(found.restrict_process(), None);
         assert_eq!(found.callable_object(), None);
-        assert!(found.script_reloading());
+        assert_eq!(found.script_reloading(), Reloading::On);
         assert_eq!(found.map_head_to_get(), MapHead::Auto);
         assert!(found.trusted_proxy_headers().is_empty());
         assert_eq!(found.trusted_proxies(), None);
@@ -122,7 +122,7 @@ fn the_directory_comes_first() {
     let found = Effective::new(server.layer(), Some(&directory));
     assert_eq!(found.process_group(), Some("directory"));
     assert_eq!(found.application_group(), Some("server"));
-    assert!(found.script_reloading());
+    assert_eq!(found.script_reloading(), Reloading::On);
     assert_eq!(found.map_head_to_get(), MapHead::On);
     assert!(found.trusted_proxy_headers().is_empty(), "DIR-132");
     assert_eq!(found.trusted_proxies().map(<[_]>::len), Some(1));

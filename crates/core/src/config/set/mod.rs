@@ -90,6 +90,7 @@ pub(super) fn forgotten(name: &'static str, place: &mut Place<'_>, text: &str) -
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Reloading;
     use crate::config::testing::Reading;
     use crate::config::{DIRECTIVES, Effect, MapHead, NoticeLevel};
 
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(layer.process_group.as_deref(), Some("%{GLOBAL}"));
         assert_eq!(layer.application_group.as_deref(), Some("%{ENV:B C}"));
         assert_eq!(layer.callable_object.as_deref(), Some("a b"));
-        assert_eq!(layer.script_reloading, Some(false));
+        assert_eq!(layer.script_reloading, Some(Reloading::Off));
     }
 
     /// MRG-01, MRG-09: in a section the section changes, and nothing but it.
