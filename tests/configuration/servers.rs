@@ -100,3 +100,49 @@ def application(environ, start_response):
         assert_eq!(answer.text(), text, "{path}");
     }
 }
+
+/// XPN-07, REQ-473, DMN-900: names that clients invent make a limited number of interpreters; the next name is a 500, and those
+/// that exist serve on.
+#[test]
+fn invented_hosts() {
+    if !subject().differs("XPN-07") {
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .without_application_group()
+        .shared("hello.wsgi")
+        .config("WSGIScriptAlias /hello {apps}/hello.wsgi\nWSGIApplicationGroup %{HOST}\nWSGIDestroyInterpreter Off")
+        .start();
+    let status = |number: usize| {
+        let host = format!("host{number}.example");
+        server.send(&Request::get("/hello").host(&host)).status
+    };
+    // The main interpreter is one of the 256.
+    let refused = (0..257).find(|number| status(*number) != 200);
+    assert_eq!(refused, Some(255));
+    assert_eq!(status(255), 500);
+    server.wait_for_logs("WSGI0087", 2);
+    server.allow_log("WSGI0087");
+    server.expect_log("WSGI5072");
+    assert_eq!(status(0), 200);
+    assert_eq!(status(254), 200);
+}
+
+/// DIR-064: a group whose socket cannot be made is not there; Apache is, with the log saying why.
+#[test]
+fn sockets_that_cannot_be_made() {
+    let server = Site::embedded()
+        .shared("hello.wsgi")
+        .config(
+            "WSGISocketPrefix {dir}/no/such/folder/wsgi
+            WSGIDaemonProcess group threads=2
+            WSGIScriptAlias /group {apps}/hello.wsgi process-group=group
+            WSGIScriptAlias /embedded {apps}/hello.wsgi",
+        )
+        .start();
+    server.get("/embedded").expect(200);
+    assert_eq!(server.get("/group").status, 503);
+    server.expect_log("WSGI0013");
+    server.expect_log("WSGI0117");
+}
