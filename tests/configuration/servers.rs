@@ -1,6 +1,8 @@
 //! Settings of virtual hosts and of interpreters, as a running server has them.
 
-use wsgi_harness::{Request, Server};
+use std::process::Command;
+
+use wsgi_harness::{Request, Server, is_root, unprivileged_user};
 
 use super::*;
 
@@ -145,4 +147,49 @@ fn sockets_that_cannot_be_made() {
     assert_eq!(server.get("/group").status, 503);
     server.expect_log("WSGI0013");
     server.expect_log("WSGI0117");
+}
+
+/// DP-29, DP-10, DP-11, DP-12: where httpd was not started as root, all its processes keep its user, whatever the options say.
+#[test]
+fn not_started_as_root() {
+    if is_root() {
+        // Once more, as somebody else.
+        let user = unprivileged_user();
+        let test = std::env::current_exe().expect("this test");
+        let output = Command::new("setpriv")
+            .args([
+                format!("--reuid={}", user.uid),
+                format!("--regid={}", user.gid),
+            ])
+            .arg("--clear-groups")
+            .arg(&test)
+            .args(["--exact", "servers::not_started_as_root"])
+            .output()
+            .expect("setpriv of util-linux");
+        let says = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && says.contains("1 passed"),
+            "{says}{}: can {} run {}?",
+            String::from_utf8_lossy(&output.stderr),
+            user.name,
+            test.display()
+        );
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 user=nobody group=nogroup supplementary-groups=adm socket-user=nobody")
+        .script(
+            "/ids",
+            "import os
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((os.getuid(), os.getgid(), os.getgroups())).encode()]
+",
+        )
+        .start();
+    let us = server.parent();
+    let ids = server.get("/ids").expect(200).text();
+    let start = format!("({}, ", us.uid);
+    assert!(ids.starts_with(&start), "{ids}");
+    assert!(!ids.contains("65534"), "{ids}");
 }
