@@ -15,7 +15,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_server_root_relative",
     "ap_exists_config_define",
     // hooks
-    "ap_hook_(check_config|test_config|post_config|child_init|translate_name|fixups|check_access|handler)",
+    "ap_hook_(check_config|test_config|post_config|child_init|translate_name|map_to_storage|type_checker|fixups|check_access|handler)",
     "ap_register_auth_provider",
     // log
     "ap_log_error_",
@@ -72,7 +72,10 @@ const FUNCTIONS: &[&str] = &[
     "ap_regfree",
     "ap_regerror",
     // APR
+    "ap_getword_conf",
+    "apr_bcrypt_encode",
     "apr_file_open",
+    "apr_generate_random_bytes",
     "apr_os_file_get",
     "apr_os_sock_get",
     "apr_palloc",

@@ -2,6 +2,7 @@
 
 #include "ap_provider.h"
 #include "apr_optional.h"
+#include "apr_strings.h"
 #include "http_log.h"
 #include "http_protocol.h"
 #include "http_request.h"
@@ -13,6 +14,7 @@
 #else
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 #endif
+APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
 
 void wsgi_shim_brigade_insert_tail(apr_bucket_brigade *bb, apr_bucket *b)
 {
@@ -106,6 +108,12 @@ int wsgi_shim_is_https(conn_rec *c)
 #endif
 }
 
+const char *wsgi_shim_tls_variable(request_rec *r, const char *name)
+{
+    APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+    return lookup ? lookup(r->pool, r->server, r->connection, r, apr_pstrdup(r->pool, name)) : NULL;
+}
+
 int wsgi_shim_has_content_filters(const request_rec *r)
 {
     const ap_filter_t *f;
@@ -170,6 +178,19 @@ int wsgi_shim_cgi_pass_auth(const request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     return core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+}
+
+int wsgi_shim_has_login_cache(void)
+{
+    return APR_RETRIEVE_OPTIONAL_FN(ap_authn_cache_store) != NULL;
+}
+
+void wsgi_shim_cache_login(request_rec *r, const char *provider, const char *user, const char *realm, const char *data)
+{
+    APR_OPTIONAL_FN_TYPE(ap_authn_cache_store) *store = APR_RETRIEVE_OPTIONAL_FN(ap_authn_cache_store);
+    if (store) {
+        store(r, provider, user, realm, data);
+    }
 }
 
 int wsgi_shim_qualify_redirect(const request_rec *r)

@@ -41,6 +41,8 @@ void wsgi_shim_mark_aborted(conn_rec *c);
 void wsgi_shim_close_after_answer(conn_rec *c);
 /* Whether the client speaks TLS, according to whichever TLS module is there. */
 int wsgi_shim_is_https(conn_rec *c);
+/* Value of a variable of mod_ssl, in the request's pool; NULL without mod_ssl. */
+const char *wsgi_shim_tls_variable(request_rec *r, const char *name);
 
 /* Filters: output filters of `r` of a class below the protocol filters. */
 int wsgi_shim_has_content_filters(const request_rec *r);
@@ -70,5 +72,9 @@ apr_bucket *wsgi_shim_abort_bucket(request_rec *r, apr_bucket_alloc_t *list);
 /* Registers a provider of the Require line `name` / of AuthBasicProvider `name`. */
 void wsgi_shim_register_authz(apr_pool_t *p, const char *name, const authz_provider *provider);
 void wsgi_shim_register_authn(apr_pool_t *p, const char *name, const authn_provider *provider);
+
+/* mod_authn_socache: whether it is loaded, and the storing of what `provider` has found out. `realm` is NULL for Basic. */
+int wsgi_shim_has_login_cache(void);
+void wsgi_shim_cache_login(request_rec *r, const char *provider, const char *user, const char *realm, const char *data);
 
 #endif

@@ -19,6 +19,8 @@
 #include "apr_buckets.h"
 #include "apr_date.h"
 #include "apr_file_io.h"
+#include "apr_general.h"
+#include "apr_md5.h"
 #include "apr_network_io.h"
 #include "apr_portable.h"
 #include "apr_strings.h"

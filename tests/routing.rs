@@ -337,6 +337,36 @@ fn forbidden_groups() {
     assert_eq!(value(&main, "mod_wsgi.process_group"), "live");
 }
 
+/// DIR-041, DMN-204: the ServerName counts that holds in the end, also where it stands behind the group, or where the virtual
+/// host has none and so the main server's.
+#[test]
+fn groups_of_hosts_that_are_named_later() {
+    let server = Site::daemon()
+        .shared("environ.wsgi")
+        .config(
+            "Listen 127.0.0.1:{port2}
+            Listen 127.0.0.1:{port3}
+            WSGIScriptAlias / {apps}/environ.wsgi
+            <VirtualHost 127.0.0.1:{port2}>
+                WSGIDaemonProcess later processes=1 threads=2
+                WSGIProcessGroup later
+                ServerName second.example
+            </VirtualHost>
+            <VirtualHost *:{port2}>
+                WSGIDaemonProcess nameless processes=1 threads=2
+            </VirtualHost>
+            <Location /nameless>\nWSGIProcessGroup nameless\n</Location>
+            <VirtualHost 127.0.0.1:{port3}>
+                ServerName second.example
+                WSGIProcessGroup later
+            </VirtualHost>",
+        )
+        .start();
+    server.connect_to(2).send(&Request::get("/x")).expect(200);
+    server.connect_to(1).send(&Request::get("/x")).expect(200);
+    server.get("/nameless").expect(200);
+}
+
 /// DIR-110, DMN-064, REQ-301: no Python in httpd's children.
 #[test]
 fn restricted_embedded() {

@@ -1,4 +1,4 @@
-//! Slow clients do not hold Python: `request-spool`. A group with two threads, and many more clients that take their time.
+//! Slow clients do not hold Python: `request-spool`, `response-spool`. A group with two threads, and many more clients that take their time.
 
 use wsgi_harness::{Connection, Mode, Mpm, Request, Server, Site, matrix, wait_until};
 
@@ -7,13 +7,20 @@ const SLOW: usize = 40;
 /// Answers with the length of its body and a sum over it.
 const SUMMING: &str = "import zlib\n\ndef application(environ, start_response):\n    sum, size = 1, 0\n    while True:\n        block = environ['wsgi.input'].read(100000)\n        if not block:\n            break\n        sum, size = zlib.adler32(block, sum), size + len(block)\n    open('{data}/called', 'w').close()\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    return [b'%d %d' % (size, sum)]\n";
 
+/// Enough of httpd's own threads for all clients.
+fn workers(mpm: Mpm) -> &'static str {
+    match mpm {
+        Mpm::Prefork => "StartServers 10\nMaxRequestWorkers 100\nServerLimit 100",
+        _ => {
+            "StartServers 3\nThreadsPerChild 40\nMaxRequestWorkers 120\nServerLimit 4\nMaxSpareThreads 200"
+        }
+    }
+}
+
 fn site(mpm: Mpm, options: &str) -> Site {
     Site::new(mpm, Mode::Daemon)
         .daemon_options(&format!("processes=1 threads=2 {options}"))
-        .config(match mpm {
-            Mpm::Prefork => "StartServers 10\nMaxRequestWorkers 100\nServerLimit 100",
-            _ => "StartServers 3\nThreadsPerChild 40\nMaxRequestWorkers 120\nServerLimit 4\nMaxSpareThreads 200",
-        })
+        .config(workers(mpm))
         .config("WSGIChunkedRequest On")
         .script("/", SUMMING)
 }
@@ -95,7 +102,7 @@ fn slow_uploads(mpm: Mpm, _: Mode) {
         assert_eq!(answer.expect(200).text(), client.expected);
     }
 }
-matrix!(slow_uploads: event prefork);
+matrix!(slow_uploads: event prefork / daemon);
 
 /// Issue: a large body comes whole through the temporary file, of which nothing is left.
 #[test]
@@ -192,6 +199,132 @@ fn a_streamed_upload() {
     assert_eq!(answer.expect(200).body, pattern(5));
 }
 
+/// A file `sent` appears when the whole answer was produced: `size` bytes in blocks, without or with a length.
+const STREAMING: &str = "import os, threading\n\nblock = bytes(at * 31 % 251 for at in range(251 * 64))\nlock = threading.Lock()\n\ndef application(environ, start_response):\n    size = int(environ['QUERY_STRING'] or 2)\n    headers = [('Content-Length', str(size))] if environ['PATH_INFO'] == '/sized' else []\n    start_response('200 OK', headers)\n    def answer():\n        left = size\n        while left:\n            piece = block[:left]\n            left -= len(piece)\n            yield piece\n        with lock, open('{data}/sent', 'a') as file:\n            file.write('x')\n    return answer()\n";
+
+fn downloads(mpm: Mpm, options: &str) -> Site {
+    Site::new(mpm, Mode::Daemon)
+        .daemon_options(&format!("processes=1 threads=2 {options}"))
+        .config(workers(mpm))
+        .script("/", STREAMING)
+}
+
+/// How many answers were produced to their end.
+fn produced(server: &Server) -> usize {
+    std::fs::metadata(server.path("data/sent")).map_or(0, |file| file.len() as usize)
+}
+
+/// Issue, DMN-334: clients that read a byte at a time keep no thread of a daemon, which gets rid of their answers before they
+/// have read more than that; in the end each has its own whole.
+fn slow_downloads(mpm: Mpm, _: Mode) {
+    const BYTES: usize = 100;
+    let server = downloads(mpm, "response-spool=64k")
+        // What the kernel takes in place of a client is not what is tested.
+        .config("SendBufferSize 32768")
+        .start();
+    let sizes = [700_000, 300_000, 20_000, 1_500_000];
+    let mut slow: Vec<(Connection, usize, Vec<u8>)> = (0..SLOW)
+        .map(|number| {
+            let size = sizes[number % 4];
+            let path = ["/", "/sized"][number / 4 % 2];
+            let mut connection = server.connect();
+            connection.send_bytes(Request::get(&format!("{path}?{size}")).close().bytes());
+            (connection, size, Vec::new())
+        })
+        .collect();
+    let mut normal = server.connect();
+    for round in 0..BYTES {
+        for (connection, _, got) in &mut slow {
+            got.extend(connection.read_bytes(1));
+        }
+        if round % 10 == 0 {
+            let answer = normal.send(&Request::get("/")).expect(200);
+            assert_eq!(answer.body, pattern(2), "round {round}");
+        }
+    }
+    wait_until("all answers", || {
+        (produced(&server) == SLOW + BYTES / 10).then_some(())
+    });
+    for (connection, size, got) in slow {
+        assert_eq!(got.len(), BYTES);
+        let answer = connection
+            .with_pending(got)
+            .read_answer("GET")
+            .expect("an answer");
+        assert!(answer.whole && answer.body == pattern(size), "{size}");
+    }
+}
+matrix!(slow_downloads: event prefork / daemon);
+
+/// Issue: a large answer waits in the temporary file, of which nothing is left afterwards.
+#[test]
+fn a_large_download() {
+    let server = downloads(Mpm::Event, "").start();
+    for path in ["/", "/sized"] {
+        let before = produced(&server);
+        let mut connection = server.connect();
+        let request = Request::get(&format!("{path}?{}", 50 << 20)).close();
+        connection.send_bytes(request.bytes());
+        wait_until("the whole answer", || {
+            (produced(&server) > before).then_some(())
+        });
+        let answer = connection.read_answer("GET").expect("an answer");
+        assert!(answer.whole && answer.body == pattern(50 << 20));
+    }
+    wait_until("the temporary files' end", || {
+        server
+            .children()
+            .iter()
+            .all(|child| no_temporary_file(child.descriptors()))
+            .then_some(())
+    });
+}
+
+/// Issue, DMN-334: `response-spool-max` bounds what waits, and `response-spool=0` is what mod_wsgi does.
+#[test]
+fn the_application_waits_where_the_spool_ends() {
+    for options in [
+        "response-spool=0",
+        "response-spool=64k response-spool-max=1m",
+    ] {
+        let server = downloads(Mpm::Event, options).start();
+        let mut connection = server.connect();
+        connection.send_bytes(Request::get(&format!("/?{}", 50 << 20)).close().bytes());
+        assert_eq!(connection.read_head().expect("a head").status, 200);
+        // The other thread serves, however often; the one of the answer is held.
+        for round in 0..20 {
+            server.get("/?1").expect(200);
+            assert_eq!(produced(&server), round + 1, "{options}");
+        }
+        let rest = connection.read_to_end().expect("the rest");
+        assert!(rest.len() > 50 << 20, "{options}");
+        wait_until("its end", || (produced(&server) == 21).then_some(()));
+    }
+}
+
+/// Issue, DMN-331: what a streaming application gives is passed on at once, with and without a client that was slow before.
+#[test]
+fn a_streaming_answer_is_not_held_back() {
+    let server = Site::daemon()
+        .daemon_options("threads=2 response-spool=64k")
+        .config("SendBufferSize 32768")
+        .script(
+            "/",
+            "import os, time\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    yield b'x' * int(environ['QUERY_STRING'])\n    for number in range(5):\n        while not os.path.exists('{data}/%s-%d' % (environ['QUERY_STRING'], number)):\n            time.sleep(0.001)\n        yield b'<%d>' % number\n",
+        )
+        .start();
+    for size in [10, 1_000_000] {
+        let mut connection = server.connect();
+        connection.send_bytes(Request::get(&format!("/?{size}")).http10().bytes());
+        assert_eq!(connection.read_head().expect("a head").status, 200);
+        assert_eq!(connection.read_bytes(size).len(), size);
+        for number in 0..5 {
+            server.write(&format!("data/{size}-{number}"), "");
+            assert_eq!(connection.read_bytes(3), format!("<{number}>").as_bytes());
+        }
+    }
+}
+
 /// Issue: sizes with and without a unit; what no spool can be is refused and named.
 #[test]
 fn sizes_of_spools() {
@@ -206,6 +339,13 @@ fn sizes_of_spools() {
         ("request-spool=k", false),
         ("request-spool=-1", false),
         ("request-spool=", false),
+        ("response-spool=0", true),
+        ("response-spool=2m", true),
+        ("response-spool=1k", false),
+        ("response-spool-max=0", true),
+        ("response-spool-max=100g", true),
+        ("response-spool-max=99999999999999999999", false),
+        ("response-spool-max=20000000000g", false),
     ] {
         let checked = Site::embedded()
             .config(&format!("WSGIDaemonProcess g {option}"))

@@ -126,6 +126,12 @@ impl<'r> Connection<'r> {
         unsafe { apache_sys::wsgi_shim_mark_aborted(self.as_ptr()) };
     }
 
+    /// Tells httpd that nothing can be sent any more: it closes the connection without a word.
+    pub fn abort(&self) {
+        // SAFETY: a live connection.
+        unsafe { apache_sys::wsgi_shim_mark_aborted(self.as_ptr()) };
+    }
+
     /// Descriptor to wait on for the client's bytes; None where the connection is a stream of another one (HTTP/2). Bytes that
     /// a filter has read already are not seen there: look for them first.
     pub fn socket(&self) -> Option<BorrowedFd<'r>> {

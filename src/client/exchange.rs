@@ -17,7 +17,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,20 +26,18 @@ use wsgi_core::wire::{FLAG_AWAITS_CONTINUE, Refusal, WireError};
 use wsgi_sys::clock;
 use wsgi_sys::stream;
 
-use super::body::{self, BodyBuffer, BodyFacts};
+use super::body::{BodyBuffer, BodyFacts};
 use super::connect;
 use super::failure::Failure;
 use super::group::GroupClient;
 use super::pool::Link;
-use super::side::{After, Apache, Verdict};
+use super::side::{Apache, Verdict};
+use super::spool::Spool;
 
 /// Most bytes that a daemon's first read takes whole: below the kernel's size of one piece and the daemon's buffer.
 pub(super) const ONE_READ: usize = 32 << 10;
 /// How often a child looks whether its group is failing while its request waits in the backlog.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// The same for the body of a client whose socket cannot be waited on (HTTP/2).
-const BLIND_LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// How a request went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +52,8 @@ pub(super) enum Outcome {
     CutShort,
     /// The application failed before its head, which its daemon has logged; the status is for the client.
     Failed(u16),
+    /// It failed before its head, because it needs the main interpreter.
+    MainOnly,
 }
 
 /// What of a request is told in each attempt anew.
@@ -76,6 +76,10 @@ pub(super) struct Buffers {
     pub(super) body: BodyBuffer,
     pub(super) inbox: Inbox,
     pub(super) pending: Vec<Range<usize>>,
+    /// What a slow client has not taken yet.
+    pub(super) answer: Spool,
+    /// Room for what comes out of `answer`.
+    pub(super) piece: Vec<u8>,
 }
 
 impl Buffers {
@@ -85,6 +89,8 @@ impl Buffers {
             body: BodyBuffer::new(),
             inbox: Inbox::new(),
             pending: Vec::new(),
+            answer: Spool::default(),
+            piece: Vec::new(),
         }
     }
 }
@@ -134,6 +140,10 @@ pub(super) struct State {
     pub(super) unflushed: u64,
     /// Bytes thrown away.
     pub(super) discarded: u64,
+    /// Since when the client has taken nothing of what waits for it.
+    pub(super) client_idle: Option<Instant>,
+    /// Since when nothing has come from the daemon meanwhile.
+    pub(super) daemon_idle: Option<Instant>,
 }
 
 impl<A: Apache> Exchange<'_, A> {
@@ -149,6 +159,7 @@ impl<A: Apache> Exchange<'_, A> {
         self.buffers.body.clear();
         let spool = self.group.limits.request_spool;
         self.buffers.body.collect(&mut self.apache, facts, spool)?;
+        self.buffers.answer.begin(self.group.limits.response_spool);
         // DMN-211: how long the client took for its body is no waiting for a daemon.
         let queue_start = clock::wall_micros();
         let frame_flags = if self.buffers.body.is_ended() {
@@ -198,8 +209,10 @@ impl<A: Apache> Exchange<'_, A> {
                 Ended::Answered(outcome) => {
                     if state.all_sent && self.buffers.inbox.is_empty() && is_reusable(outcome) {
                         self.group.pool.put(link, &self.group.board);
+                    } else {
+                        drop(link);
                     }
-                    return Ok(outcome);
+                    return Ok(self.settle(&mut state, outcome));
                 }
                 Ended::Refused(Refusal::Queue) => return Err(Failure::Queue),
                 Ended::Refused(Refusal::Reload) => {
@@ -307,141 +320,12 @@ impl<A: Apache> Exchange<'_, A> {
     }
 
     /// The daemon takes no more of the body: its answer is all that is still of interest (DMN-242).
-    fn deaf(&mut self, state: &mut State, error: &io::Error) {
+    pub(super) fn deaf(&mut self, state: &mut State, error: &io::Error) {
         if !state.deaf && !is_closed(error) {
             let text = format!("WSGI0129: The request body cannot be sent to a daemon: {error}");
             self.apache.record(3, &text);
         }
         state.deaf = true;
-    }
-
-    /// Sends the long body, in pieces as the client sends them. Ends early if the answer does.
-    fn send_body(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
-        state.consumed = !self.buffers.body.is_spooled();
-        loop {
-            let mut at = 0;
-            // The first round sends what was collected before.
-            while !state.deaf {
-                let frames = self.buffers.body.frames();
-                if at == frames.len() {
-                    break;
-                }
-                match stream::send_some(link.socket.as_fd(), &[IoSlice::new(&frames[at..])], None) {
-                    Ok(count) => at += count,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        if let Some(ended) = self.until_writable(link, state)? {
-                            return Ok(Some(ended));
-                        }
-                    }
-                    Err(error) => self.deaf(state, &error),
-                }
-            }
-            // Before the answer is looked at: its end may be there already, and the connection is as good as any.
-            state.all_sent = self.buffers.body.is_ended() && !state.deaf;
-            if let Some(ended) = self.receive_available(link, state)? {
-                return Ok(Some(ended));
-            }
-            if state.deaf || state.all_sent {
-                return Ok(None);
-            }
-            match self.await_body(link, state) {
-                Ok(None) => {}
-                Ok(ended) => return Ok(ended),
-                Err(failure @ (Failure::Body { .. } | Failure::Spool(_))) => {
-                    return self.body_broke(link, state, failure);
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-
-    /// Waits for more of the client's body. What the daemon sends meanwhile goes to the client, which may be waiting for it
-    /// before it sends on (DMN-244).
-    fn await_body(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
-        let mut waited = Duration::ZERO;
-        while !self.buffers.body.read_on(&mut self.apache)? {
-            let (client, patience) = self.apache.client();
-            let left = patience.map_or(LOOK, |patience| patience.saturating_sub(waited));
-            if left.is_zero() {
-                let text = "the client sent nothing for too long".to_owned();
-                return Err(Failure::Body {
-                    status: Some(408),
-                    text,
-                });
-            }
-            let slice = match (state.unflushed, client) {
-                // Not longer than a look: other modules have timeouts of their own.
-                (0, Some(_)) => left.min(LOOK),
-                (0, None) => left.min(BLIND_LOOK),
-                _ => self.group.limits.flush_delay,
-            };
-            let mut set = vec![PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)];
-            set.extend(client.map(|client| PollFd::new(client, PollFlags::POLLIN)));
-            let found = poll(&mut set, poll_timeout(Some(slice)));
-            let from_daemon = set[0].revents().is_none_or(|events| !events.is_empty());
-            match found {
-                Ok(0) if state.unflushed > 0 => {
-                    if self.apache.pass(std::iter::empty(), After::Flush).is_err() {
-                        return Ok(Some(Ended::Answered(Outcome::ClientGone)));
-                    }
-                    state.unflushed = 0;
-                }
-                Ok(0) => waited += slice,
-                Ok(_) if from_daemon => {
-                    if let Some(ended) = self.receive_available(link, state)? {
-                        return Ok(Some(ended));
-                    }
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    /// The client's body cannot be read: the application is told, and the client gets 408 or 500 (DMN-241).
-    fn body_broke(
-        &mut self,
-        link: &Link,
-        state: &State,
-        failure: Failure,
-    ) -> Result<Option<Ended>, Failure> {
-        let frame = body::broken_end(&failure.to_string());
-        // A stream that is full or closed tells the application as well.
-        let _ = stream::send_some(link.socket.as_fd(), &[IoSlice::new(&frame)], None);
-        if state.verdict.is_none() {
-            return Err(failure);
-        }
-        if let Some(text) = failure.record() {
-            self.apache.record(3, &text);
-        }
-        Ok(Some(Ended::Answered(Outcome::CutShort)))
-    }
-
-    /// Waits until more can be sent, and takes what comes meanwhile, so that two full streams do not wait for each other
-    /// (DMN-244).
-    fn until_writable(
-        &mut self,
-        link: &mut Link,
-        state: &mut State,
-    ) -> Result<Option<Ended>, Failure> {
-        loop {
-            let events = PollFlags::POLLIN | PollFlags::POLLOUT;
-            let mut set = [PollFd::new(link.socket.as_fd(), events)];
-            let found = match poll(&mut set, poll_timeout(self.timeout)) {
-                Ok(0) => return self.broken(state, ErrorKind::WouldBlock.into()).map(Some),
-                Ok(_) => set[0].revents().unwrap_or(PollFlags::POLLERR),
-                Err(Errno::EINTR) => continue,
-                Err(error) => return self.broken(state, error.into()).map(Some),
-            };
-            if found.contains(PollFlags::POLLIN) {
-                if let Some(ended) = self.receive_available(link, state)? {
-                    return Ok(Some(ended));
-                }
-            }
-            if found.intersects(PollFlags::POLLOUT | PollFlags::POLLERR | PollFlags::POLLHUP) {
-                return Ok(None);
-            }
-        }
     }
 
     /// A new connection waits in the backlog until a thread is idle. While no process can be started that would be for
@@ -484,7 +368,7 @@ fn is_closed(error: &io::Error) -> bool {
 /// After a cut answer, or one that the client did not want, the daemon may still be sending.
 fn is_reusable(outcome: Outcome) -> bool {
     match outcome {
-        Outcome::Done | Outcome::Discarded | Outcome::Failed(_) => true,
+        Outcome::Done | Outcome::Discarded | Outcome::Failed(_) | Outcome::MainOnly => true,
         Outcome::ClientGone | Outcome::CutShort => false,
     }
 }

@@ -9,6 +9,7 @@ use wsgi_core::wire::Hello;
 use wsgi_sys::board::Board;
 
 use super::pool::Pool;
+use super::spool::Bounds;
 
 /// Timeouts and sizes of a group's clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct ClientLimits {
     pub header_buffer: usize,
     /// `request-spool=`, bytes in memory; 0 passes a long body on as it comes.
     pub request_spool: usize,
+    /// `response-spool=` and `response-spool-max=`; 0 bytes in memory pass everything on, and the daemon waits.
+    pub response_spool: Bounds,
 }
 
 /// A group's client.

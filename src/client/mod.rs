@@ -7,6 +7,7 @@
 
 mod body;
 mod connect;
+mod delivery;
 mod exchange;
 mod failure;
 mod group;
@@ -18,15 +19,18 @@ mod side;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::cell::RefCell;
 use std::time::Duration;
 
+use wsgi_core::record::NEEDS_MAIN_INTERPRETER;
 use wsgi_core::wire::RequestHead;
 
 pub use body::BodyFacts;
 pub use group::{ClientLimits, GroupClient};
 pub use route::Group;
+pub use spool::Bounds;
 
 use crate::apache::{Level, Request, Status};
 use exchange::{Buffers, Exchange, Outcome};
@@ -110,6 +114,7 @@ where
     let apache = exchange.apache;
     // The room in memory and on disk that a long body took.
     buffers.body.clear();
+    buffers.answer.clear();
     BUFFERS.set(Some(buffers));
     finish(request, apache, outcome)
 }
@@ -144,6 +149,7 @@ fn finish(
             Status::OK
         }
         Ok(Outcome::Failed(status)) => Status::http(status),
+        Ok(Outcome::MainOnly) => request.fail_with(NEEDS_MAIN_INTERPRETER),
         Ok(Outcome::Discarded) => match apache.instead() {
             Some(Instead::Redirect(path)) => {
                 request.redirect_as_get(&path);

@@ -13,7 +13,7 @@ use wsgi_core::wire::{
 };
 use wsgi_sys::stream::{self, Wait};
 
-use super::exchange::{Buffers, Ended, Exchange, ONE_READ, Outcome, State, poll_timeout};
+use super::exchange::{Ended, Exchange, ONE_READ, Outcome, State, poll_timeout};
 use super::failure::Failure;
 use super::pool::Link;
 use super::side::{After, Apache, Gone, Verdict};
@@ -28,6 +28,9 @@ impl<A: Apache> Exchange<'_, A> {
         link: &mut Link,
         state: &mut State,
     ) -> Result<Option<Ended>, Failure> {
+        if !self.buffers.answer.is_empty() {
+            return self.receive_beside(link, state);
+        }
         if state.unflushed == 0 {
             return self.receive_once(link, state, Wait::Block);
         }
@@ -176,6 +179,10 @@ impl<A: Apache> Exchange<'_, A> {
                     Some(Verdict::Deliver) => {
                         // Blocks before it go before it.
                         self.pass_pending(state, After::More)?;
+                        if !self.buffers.answer.is_empty() {
+                            // The daemon does not wait for it.
+                            self.deliver(state, After::More)?;
+                        }
                         self.apache.file(file, span)?;
                         state.file_waits = true;
                         state.unflushed = state.unflushed.saturating_add(span.len);
@@ -209,34 +216,9 @@ impl<A: Apache> Exchange<'_, A> {
             (AnswerEnd::Failed | AnswerEnd::Unavailable, None) => 500,
             (AnswerEnd::NotFound, None) => 404,
             (AnswerEnd::TimedOut, None) => 504,
+            (AnswerEnd::MainOnly, None) => return Ok(Ended::Answered(Outcome::MainOnly)),
         };
         Ok(Ended::Answered(Outcome::Failed(status)))
-    }
-
-    /// Passes the collected blocks and files, if there are any or the answer ends.
-    fn pass_pending(&mut self, state: &mut State, after: After) -> Result<(), Gone> {
-        let Buffers { inbox, pending, .. } = &mut *self.buffers;
-        if pending.is_empty() && !state.file_waits && after == After::More {
-            return Ok(());
-        }
-        let bytes: usize = pending.iter().map(ExactSizeIterator::len).sum();
-        state.unflushed = state.unflushed.saturating_add(bytes as u64);
-        // An application that produces without a pause does not fill httpd's memory (DMN-333).
-        let runaway = state.unflushed > self.group.limits.response_buffer;
-        let after = if after == After::More && runaway {
-            After::Flush
-        } else {
-            after
-        };
-        let passed = self
-            .apache
-            .pass(pending.iter().map(|range| inbox.bytes(range)), after);
-        pending.clear();
-        state.file_waits = false;
-        if after == After::Flush {
-            state.unflushed = 0;
-        }
-        passed
     }
 
     /// The connection broke or went silent.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wsgi_core::answer::daemon;
 use wsgi_core::record;
 use wsgi_core::wire::{AnswerHead, FileSpan, Log};
+use wsgi_sys::room;
 
 use super::failure::Failure;
 use super::side::{After, Apache, Gone, Verdict};
@@ -119,6 +120,18 @@ impl Apache for Requester<'_, '_> {
             .map_err(|error| not_read(&error))
     }
 
+    fn room(&self) -> Option<usize> {
+        self.request.connection().socket().map(room::of)
+    }
+
+    fn give_up(&mut self) {
+        self.request.connection().abort();
+        self.say(
+            Level::Error,
+            "WSGI0120: sending the response failed: the client takes nothing any more",
+        );
+    }
+
     fn temporary_folder(&self) -> PathBuf {
         // Where APR finds none the file cannot be made, and the error names this one.
         let folder = apache::process::temporary_directory(self.request.pool()).unwrap_or(b"/tmp");
@@ -150,10 +163,13 @@ impl Apache for Requester<'_, '_> {
                     self.request.set_content_type(content_type);
                 }
                 let headers = self.request.headers_out();
-                answer
-                    .headers
-                    .iter()
-                    .for_each(|(name, value)| headers.add(name, value));
+                for (name, value) in &answer.headers {
+                    if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
+                        // As in embedded mode: the end of such a body is in doubt.
+                        self.request.connection().close_after_answer();
+                    }
+                    headers.add(name, value);
+                }
                 if let Some(date) = answer.last_modified {
                     self.request.set_last_modified(date);
                 }

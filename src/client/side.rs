@@ -40,6 +40,10 @@ pub(super) trait Apache {
     fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>);
     /// Reads what is there already; None for nothing yet.
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure>;
+    /// How many bytes the client takes now without waiting; None where that cannot be said.
+    fn room(&self) -> Option<usize>;
+    /// Ends the client's connection, which takes nothing any more.
+    fn give_up(&mut self);
     /// Where temporary files go.
     fn temporary_folder(&self) -> PathBuf;
     /// Takes the head of the answer.

@@ -24,11 +24,11 @@ pub(super) struct SpoolError {
 
 /// How much waits where at most, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// In memory.
-    pub(super) memory: usize,
+    pub memory: usize,
     /// In the file; 0 for no file.
-    pub(super) file: u64,
+    pub file: u64,
 }
 
 /// The queue. What comes behind bytes in the file goes to the file, so that the order is kept.
@@ -78,6 +78,26 @@ impl Spool {
         self.len() == 0
     }
 
+    /// Whether no more should be given to it. What is given nevertheless is taken.
+    pub(super) fn is_full(&self) -> bool {
+        match &self.store {
+            Some(store) => store.read < store.written && store.written >= self.bounds.file,
+            None => self.bounds.file == 0 && self.in_memory() >= self.bounds.memory,
+        }
+    }
+
+    /// Bytes that wait in memory.
+    pub(super) fn in_memory(&self) -> usize {
+        self.memory.len() - self.taken
+    }
+
+    /// The file, if bytes wait in it, with the first one's offset and their number. They belong to the caller then.
+    pub(super) fn take_file(&mut self) -> Option<(File, u64, u64)> {
+        let store = self.store.take()?;
+        let len = store.written - store.read;
+        (len > 0).then_some((store.file, store.read, len))
+    }
+
     /// Adds bytes. `folder` says where the file has to be, if there is none yet.
     ///
     /// # Errors
@@ -87,8 +107,10 @@ impl Spool {
         bytes: &[u8],
         folder: impl FnOnce() -> PathBuf,
     ) -> Result<(), SpoolError> {
-        if self.taken == self.memory.len() {
-            self.memory.clear();
+        if self.is_empty() {
+            self.reuse();
+        } else if self.taken > 0 && self.memory.len() + bytes.len() > self.bounds.memory {
+            self.memory.drain(..self.taken);
             self.taken = 0;
         }
         let in_file = self.store.as_ref().is_some_and(|store| store.written > 0);
@@ -102,6 +124,18 @@ impl Spool {
             none => none.insert(Store::new(folder())?),
         };
         store.push(bytes)
+    }
+
+    /// Begins at the front again, after everything was taken.
+    fn reuse(&mut self) {
+        self.memory.clear();
+        self.taken = 0;
+        let used = self.store.as_ref().is_some_and(|store| store.written > 0);
+        if let (true, Some(store)) = (used, &mut self.store) {
+            // Room on disk that cannot be given back now is given back with the file.
+            let _ = store.file.set_len(0);
+            (store.written, store.read) = (0, 0);
+        }
     }
 
     /// Takes at most `buffer.len()` bytes; 0 if none waits.
@@ -213,6 +247,36 @@ mod tests {
         assert!(spool.is_empty());
         spool.rewind();
         assert_eq!(take_all(&mut spool, 999), bytes);
+    }
+
+    /// A file that was read to its end is full no more, and memory comes first again.
+    #[test]
+    fn room_is_used_again() {
+        let mut spool = Spool::default();
+        spool.begin(Bounds {
+            memory: 10,
+            file: 100,
+        });
+        for _ in 0..3 {
+            spool.push(&[1; 10], folder).unwrap();
+            assert!(spool.store.as_ref().is_none_or(|store| store.written == 0));
+            spool.push(&[2; 99], folder).unwrap();
+            assert!(!spool.is_full());
+            spool.push(&[3; 9], folder).unwrap();
+            assert!(spool.is_full());
+            assert_eq!(take_all(&mut spool, 7).len(), 118);
+            assert!(!spool.is_full());
+        }
+        spool.begin(Bounds {
+            memory: 10,
+            file: 0,
+        });
+        spool.push(&[1; 9], folder).unwrap();
+        assert!(!spool.is_full());
+        spool.push(&[1; 9], folder).unwrap();
+        assert!(spool.is_full());
+        assert_eq!(spool.take(&mut [0; 9]).unwrap(), 9);
+        assert!(!spool.is_full());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use wsgi_core::wire::{
     Header, Hello, Kind, Log, Refusal, RequestHead, Welcome, encode_plain, whole_frame,
 };
 use wsgi_sys::board::Board;
-use wsgi_sys::stream;
+use wsgi_sys::{room, stream};
 
 mod spool;
 
@@ -26,6 +26,7 @@ use super::exchange::{Buffers, Exchange, Outcome};
 use super::failure::Failure;
 use super::group::{ClientLimits, GroupClient};
 use super::side::{After, Apache, Gone, Verdict};
+use super::spool::Bounds;
 
 /// Long enough never to pass in a test that succeeds.
 const LONG: Duration = Duration::from_secs(30);
@@ -40,6 +41,8 @@ struct Side {
     breaks_off: bool,
     discards: bool,
     no_folder: bool,
+    /// `client` takes the answer.
+    is_slow: bool,
     takes_nothing: bool,
     on_flush: Option<Sender<()>>,
     /// Nothing comes from the client after so many bytes before it got a flush, which is told by `on_flush`.
@@ -57,6 +60,13 @@ impl Side {
         Side {
             body,
             ..Side::default()
+        }
+    }
+
+    fn emit(&mut self, bytes: &[u8]) {
+        match &mut self.client {
+            Some(client) if self.is_slow => client.write_all(bytes).unwrap(),
+            _ => self.out.extend_from_slice(bytes),
         }
     }
 }
@@ -90,6 +100,15 @@ impl Apache for &mut Side {
         self.read_body(buffer).map(Some)
     }
 
+    fn room(&self) -> Option<usize> {
+        let client = self.client.as_ref()?;
+        self.is_slow.then(|| room::of(client.as_fd()))
+    }
+
+    fn give_up(&mut self) {
+        self.records.push("given up".into());
+    }
+
     fn temporary_folder(&self) -> PathBuf {
         if self.no_folder {
             return "/nonexistent".into();
@@ -114,7 +133,7 @@ impl Apache for &mut Side {
             return Err(Gone);
         }
         self.passes += 1;
-        blocks.for_each(|block| self.out.extend_from_slice(block));
+        blocks.for_each(|block| self.emit(block));
         self.ended |= after == After::End;
         if let (After::Flush, Some(on_flush)) = (after, self.on_flush.clone()) {
             on_flush.send(()).unwrap();
@@ -128,7 +147,7 @@ impl Apache for &mut Side {
         std::fs::File::from(file)
             .read_exact_at(&mut bytes, span.offset)
             .unwrap();
-        self.out.extend_from_slice(&bytes);
+        self.emit(&bytes);
         Ok(())
     }
 
@@ -281,6 +300,10 @@ impl Rig {
             response_buffer: 8 << 20,
             header_buffer: 32768,
             request_spool: 0,
+            response_spool: Bounds {
+                memory: 1 << 20,
+                file: 1 << 30,
+            },
         };
         let hello = Hello {
             generation: 0,

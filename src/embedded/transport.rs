@@ -164,6 +164,10 @@ impl host::Transport for Transport<'_> {
             } else if name.eq_ignore_ascii_case(b"WWW-Authenticate") {
                 request.err_headers_out().add(name, value);
             } else {
+                if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
+                    // The application frames the body itself, and httpd does not look at it: its end is in doubt.
+                    request.connection().close_after_answer();
+                }
                 request.headers_out().add(name, value);
             }
         }

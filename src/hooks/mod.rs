@@ -1,7 +1,7 @@
 //! Where httpd calls in: registration of the hooks and one C function for each, which wraps its arguments and hands over.
 //!
 //! Promises: every function here that C can call goes through [`guard`]; raw pointers of httpd end here. What the hooks do is
-//! decided elsewhere (`translate`, `handler`, `embedded`, `client`, `supervisor`).
+//! decided elsewhere (`translate`, `access`, `login`, `groups`, `handler`, `embedded`, `client`, `supervisor`).
 //!
 //! `register` runs each time httpd loads the module: twice at start, once at each restart, in the parent. Hooks of requests run
 //! in children, in the threads that serve requests.
@@ -12,7 +12,9 @@ mod choice;
 mod dispatch;
 mod dump;
 pub mod environ;
+mod groups;
 pub mod handler;
+mod login;
 mod script;
 mod start;
 pub mod translate;
@@ -24,7 +26,8 @@ use apache_sys::{apr_pool_t, request_rec, server_rec};
 
 use wsgi_core::config::Global;
 
-use crate::apache::{Pool, Server, authorization, guard, slot};
+use crate::apache::authorization::{Login, Membership, Providers, RealmHash};
+use crate::apache::{Pool, Request, Server, authorization, guard, slot};
 use crate::config::{self, ServerSettings};
 
 /// Handler name of script files (REQ-001).
@@ -71,6 +74,12 @@ pub fn register(pool: Pool<'_>) {
             middle,
         );
     }
+    // Before core walks through directories, and before mod_mime and mod_negotiation.
+    let first = apache_sys::APR_HOOK_FIRST;
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_map_to_storage(Some(on_map_to_storage), none, none, first) };
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_type_checker(Some(on_type_checker), none, none, first) };
     // Before the fixups of mod_rewrite, whose rules in a directory may still name another handler, and of mod_dir.
     // SAFETY: as above.
     unsafe {
@@ -93,7 +102,7 @@ pub fn register(pool: Pool<'_>) {
     }
     // SAFETY: as above.
     unsafe { apache_sys::ap_hook_handler(Some(on_handler), none, none, middle) };
-    authorization::register(pool);
+    authorization::register::<Scripts>(pool);
 }
 
 /// `check_config`: after each reading of the configuration, and with `httpd -t`.
@@ -177,6 +186,24 @@ unsafe extern "C" fn on_translate_name(r: *mut request_rec) -> c_int {
     unsafe { guard::request_hook(r, "translate_name", translate::translate) }
 }
 
+/// `map_to_storage`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_map_to_storage(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "map_to_storage", translate::stay_off_files) }
+}
+
+/// `type_checker`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_type_checker(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "type_checker", translate::stay_off_files) }
+}
+
 /// `fixups`.
 ///
 /// # Safety
@@ -202,6 +229,23 @@ unsafe extern "C" fn on_check_access(r: *mut request_rec) -> c_int {
 unsafe extern "C" fn on_handler(r: *mut request_rec) -> c_int {
     // SAFETY: httpd hands a live request to its hooks and waits for them.
     unsafe { guard::request_hook(r, "handler", handler::handle) }
+}
+
+/// The providers `wsgi` and `wsgi-group` (DIR-141, DIR-142).
+struct Scripts;
+
+impl Providers for Scripts {
+    fn check_password(request: &Request<'_>, user: &[u8], password: &[u8]) -> Login {
+        login::check_password(request, user, password)
+    }
+
+    fn realm_hash(request: &Request<'_>, user: &[u8], realm: &[u8]) -> RealmHash {
+        login::realm_hash(request, user, realm)
+    }
+
+    fn is_member(request: &Request<'_>, user: &[u8], groups: &[&[u8]]) -> Membership {
+        groups::is_member(request, user, groups)
+    }
 }
 
 /// After the configuration was read and merged: the settings of the whole server get their final form. In `check_config`.

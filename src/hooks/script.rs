@@ -4,7 +4,7 @@
 //! They guard everything that Apache serves, also what has nothing to do with WSGI. On the thread of the request, before its
 //! handler.
 
-use wsgi_core::config::{Effective, HookScript};
+use wsgi_core::config::{Effective, HookScript, Reloading};
 use wsgi_core::record;
 
 use super::{choice, environ};
@@ -47,7 +47,7 @@ pub(super) fn ask(
         functions: &[question.function.as_bytes()],
         arguments,
         wanted: question.wanted,
-        reloading: effective.script_reloading(),
+        reloading: effective.script_reloading() != Reloading::Off,
     };
     let asked = hook::call(request, &hook, &mut |_, value| answer(value));
     let Question {
@@ -100,5 +100,24 @@ pub(super) fn shown(value: &Value<'_>) -> String {
         Value::Text(_) => "a str".to_owned(),
         Value::Bytes(_) => "bytes".to_owned(),
         Value::Other(kind) => format!("a value of type {kind}"),
+    }
+}
+
+/// The bytes of a text of latin-1 characters; None if it has others.
+pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars()
+        .map(|character| u8::try_from(u32::from(character)).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REQ-720, REQ-730: text of scripts is latin-1 for Apache.
+    #[test]
+    fn texts_become_latin1() {
+        assert_eq!(latin1("a\u{e9}"), Some(b"a\xe9".to_vec()));
+        assert_eq!(latin1("\u{20ac}"), None);
     }
 }

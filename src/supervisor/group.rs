@@ -20,7 +20,7 @@ use wsgi_sys::listener::{self, Bound, ListenError, ListenWarning, ListenerOption
 use super::lasting;
 use super::member::{Member, SocketFile};
 use crate::apache::process;
-use crate::client::{ClientLimits, GroupClient};
+use crate::client::{Bounds, ClientLimits, GroupClient};
 use crate::installed::{self, InstallError, Wanted};
 
 /// Facts of this start that all groups share.
@@ -365,5 +365,9 @@ fn limits(group: &DaemonGroup) -> ClientLimits {
         response_buffer: options.response_buffer_size.into(),
         header_buffer: options.header_buffer_size as usize,
         request_spool: options.request_spool as usize,
+        response_spool: Bounds {
+            memory: options.response_spool as usize,
+            file: options.response_spool_max,
+        },
     }
 }

@@ -17,6 +17,7 @@ pub mod library;
 pub mod listener;
 pub mod passwd;
 pub mod process;
+pub mod room;
 pub mod signals;
 pub mod stream;
 pub mod temporary;

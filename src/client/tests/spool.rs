@@ -69,3 +69,154 @@ fn a_spool_without_a_folder_is_500() {
     assert_eq!((failure.status(), failure.code()), (Some(500), Some(5062)));
     assert!(failure.to_string().contains("'/nonexistent'"), "{failure}");
 }
+
+/// A side whose client takes nothing before it is told to, then everything, which it returns.
+fn slow_side(go: Receiver<()>) -> (Side, JoinHandle<Vec<u8>>) {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let client = std::thread::spawn(move || {
+        go.recv_timeout(LONG).unwrap();
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).unwrap();
+        all
+    });
+    let side = Side {
+        client: Some(near),
+        is_slow: true,
+        patience: LONG,
+        ..Side::default()
+    };
+    (side, client)
+}
+
+/// Pieces of an answer, and its end.
+fn stream_answer(peer: &mut Peer, bytes: &[u8], end: AnswerEnd) {
+    peer.head();
+    peer.body();
+    peer.send(&begun(b""));
+    for piece in bytes.chunks(10_000) {
+        let mut out = Vec::new();
+        encode_plain(&mut out, Kind::Data, 0, piece).unwrap();
+        peer.send(&out);
+    }
+    let mut out = Vec::new();
+    end.encode(&mut out);
+    peer.send(&out);
+}
+
+/// Issue: a daemon gets rid of its whole answer before the client has taken more than its socket holds, by memory and by file;
+/// what was kept comes in order, also before an end that tells that the answer is cut short.
+#[test]
+fn an_answer_waits_for_its_client() {
+    for (memory, end, expected) in [
+        (64 << 10, AnswerEnd::Complete, Outcome::Done),
+        (8 << 20, AnswerEnd::Complete, Outcome::Done),
+        (64 << 10, AnswerEnd::CutShort, Outcome::CutShort),
+    ] {
+        let mut rig = Rig::new();
+        rig.group.limits.response_spool = Bounds {
+            memory,
+            file: 1 << 30,
+        };
+        let bytes = pattern(4_000_000);
+        let (go, told) = channel();
+        let daemon = rig.daemon({
+            let bytes = bytes.clone();
+            move |listener| {
+                let mut peer = Peer::greeted(&listener);
+                stream_answer(&mut peer, &bytes, end);
+                go.send(()).unwrap();
+                // Kept open until the child is done with it.
+                let _ = peer.stream.read(&mut [0]);
+            }
+        });
+        let (mut side, client) = slow_side(told);
+        assert_eq!(rig.get(&mut side).unwrap(), expected);
+        assert_eq!(side.ended, expected == Outcome::Done);
+        drop(side);
+        assert!(client.join().unwrap() == bytes, "memory {memory}");
+        drop(rig);
+        daemon.join().unwrap();
+    }
+}
+
+/// Issue: over `response-spool-max` the daemon has to wait; where no file can be made too, which is said.
+#[test]
+fn a_full_spool_makes_the_daemon_wait() {
+    for no_folder in [false, true] {
+        let mut rig = Rig::new();
+        rig.group.limits.response_spool = Bounds {
+            memory: 64 << 10,
+            file: 500_000,
+        };
+        let bytes = pattern(6_000_000);
+        let (go, told) = channel();
+        let daemon = rig.daemon({
+            let bytes = bytes.clone();
+            move |listener| {
+                let mut peer = Peer::greeted(&listener);
+                peer.head();
+                peer.body();
+                let mut out = Vec::new();
+                AnswerHead::encode(&mut out, b"200 OK", None, std::iter::empty()).unwrap();
+                encode_plain(&mut out, Kind::Data, 0, &bytes).unwrap();
+                peer.stream.set_nonblocking(true).unwrap();
+                let mut sent = 0;
+                let mut idle = 0;
+                // Full for many looks in a row.
+                while idle < 50 {
+                    match peer.stream.write(&out[sent..]) {
+                        Ok(count) => (sent, idle) = (sent + count, 0),
+                        Err(_) => {
+                            std::thread::sleep(Duration::from_millis(10));
+                            idle += 1;
+                        }
+                    }
+                    assert!(sent < out.len(), "back-pressure");
+                }
+                go.send(()).unwrap();
+                peer.stream.set_nonblocking(false).unwrap();
+                peer.send(&out[sent..]);
+                let mut out = Vec::new();
+                AnswerEnd::Complete.encode(&mut out);
+                peer.send(&out);
+            }
+        });
+        let (mut side, client) = slow_side(told);
+        side.no_folder = no_folder;
+        if no_folder {
+            // The child waits for the client itself as soon as it knows.
+            side.is_slow = true;
+        }
+        assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
+        let complaints = side
+            .records
+            .iter()
+            .filter(|text| text.starts_with("WSGI5062: "));
+        assert_eq!(complaints.count(), usize::from(no_folder));
+        drop(side);
+        assert!(client.join().unwrap() == bytes);
+        daemon.join().unwrap();
+    }
+}
+
+/// DMN-336: a client that takes nothing for its timeout is given up while its answer waits.
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let rig = Rig::new();
+    let daemon = rig.daemon(|listener| {
+        let mut peer = Peer::greeted(&listener);
+        peer.head();
+        peer.body();
+        peer.send(&begun(&pattern(900_000)));
+        let _ = peer.stream.read(&mut [0]);
+    });
+    let (go, told) = channel();
+    let (mut side, client) = slow_side(told);
+    side.patience = SHORT;
+    assert_eq!(rig.get(&mut side).unwrap(), Outcome::ClientGone);
+    assert_eq!(side.records, ["given up"]);
+    drop(side);
+    go.send(()).unwrap();
+    assert!(client.join().unwrap().len() < 900_000);
+    daemon.join().unwrap();
+}

@@ -69,6 +69,10 @@ pub struct DaemonOptions {
     pub response_flush_delay: u32,
     /// Bytes of a request body that wait in memory for the rest; 0 passes it on as it comes.
     pub request_spool: u32,
+    /// Bytes of an answer that wait in memory for a slow client; 0 keeps the daemon waiting.
+    pub response_spool: u32,
+    /// Bytes of an answer that wait in a file.
+    pub response_spool_max: u64,
     /// Owner of the socket; None is Apache's user.
     pub socket_user: Option<Account>,
     /// Time to get a connection.
@@ -147,6 +151,8 @@ impl Default for DaemonOptions {
             response_buffer_size: 8 << 20,
             response_flush_delay: 5,
             request_spool: 64 << 10,
+            response_spool: 1 << 20,
+            response_spool_max: 1 << 30,
             socket_user: None,
             connect_timeout: 15,
             socket_timeout: 0,

@@ -279,6 +279,14 @@ options! {
     "Bytes of a request body that are kept in memory until it has come whole, at least 64k; more go to a temporary file. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
     |o, c| o.request_spool = c.spool()?;
 
+    "response-spool", "size", "1m", false, true,
+    "Bytes of an answer that are kept in memory, at least 64k, while the client does not take them; more go to a temporary file. So a slow client keeps no thread of the application. What the client can take is passed on at once. 0 keeps nothing: the application waits for the client, as in mod_wsgi. Not in mod_wsgi.",
+    |o, c| o.response_spool = c.spool()?;
+
+    "response-spool-max", "size", "1g", false, true,
+    "Size of the temporary file of `response-spool` beyond which the application waits for the client; 0 for no file. Not in mod_wsgi.",
+    |o, c| o.response_spool_max = c.size()?;
+
     "socket-user", "name or #uid", "Apache's User", false, true,
     "Owner of the group's socket, if Apache was started as root.",
     |o, c| o.socket_user = Some(c.user()?);

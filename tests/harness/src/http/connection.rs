@@ -158,6 +158,14 @@ impl Connection {
         self.pending.drain(..count).collect()
     }
 
+    /// Gives back bytes that were read, so that an answer can be read from its beginning.
+    #[must_use]
+    pub fn with_pending(mut self, mut bytes: Vec<u8>) -> Connection {
+        bytes.append(&mut self.pending);
+        self.pending = bytes;
+        self
+    }
+
     /// Reads until the connection ends; `Err` if it does not end in time or breaks.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ mod scripts;
 mod telemetry;
 
 use super::directive::Field;
-use super::layer::MapHead;
+use super::layer::{MapHead, Reloading};
 use super::values::{global, switch};
 use super::{ConfigError, NoticeLevel, Place, words};
 
@@ -51,6 +51,27 @@ pub(super) fn map_head(name: &'static str, value: &str, place: &mut Place<'_>) -
         }
     };
     place.layer().map_head_to_get = Some(mapping);
+    Ok(())
+}
+
+/// DIR-120, and `Modules` for targets that are modules.
+pub(super) fn script_reloading(name: &'static str, value: &str, place: &mut Place<'_>) -> Done {
+    let reloading = if value.eq_ignore_ascii_case("modules") {
+        Reloading::Modules
+    } else {
+        match switch(name, value) {
+            Ok(true) => Reloading::On,
+            Ok(false) => Reloading::Off,
+            Err(_) => {
+                return Err(ConfigError::Switch {
+                    directive: name,
+                    value: value.to_owned(),
+                    allowed: "On, Off or Modules",
+                });
+            }
+        }
+    };
+    place.layer().script_reloading = Some(reloading);
     Ok(())
 }
 

@@ -1,0 +1,206 @@
+//! Processes are replaced while clients have requests of all lengths on the way: not one of them fails, whatever the reason.
+//! `WSGI_LONG` makes the requests and the runs longer.
+
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use wsgi_harness::load::{self, Connections, Tally};
+use wsgi_harness::{Request, Server, Site, subject, wait_until};
+
+const CLIENTS: usize = 24;
+
+/// Sleeps as long as the query string says.
+const APP: &str = "import os, time\n\ndef application(environ, start_response):\n    text = environ['QUERY_STRING']\n    time.sleep(float(text.split('-')[0]))\n    start_response('200 OK', [('X-Pid', str(os.getpid()))])\n    return [text.encode()]\n";
+
+fn is_long() -> bool {
+    std::env::var_os("WSGI_LONG").is_some()
+}
+
+/// Seconds that a request takes; the longest is what a restart has to wait for.
+fn lengths() -> [f64; 8] {
+    if is_long() {
+        [0.01, 0.01, 0.02, 0.05, 0.3, 1.0, 3.0, 8.0]
+    } else {
+        [0.01, 0.01, 0.01, 0.02, 0.05, 0.1, 0.5, 1.5]
+    }
+}
+
+fn duration() -> Duration {
+    Duration::from_secs(if is_long() { 30 } else { 5 })
+}
+
+fn site(processes: u32, options: &str) -> Site {
+    Site::daemon()
+        .daemon_options(&format!("processes={processes} threads=30 {options}"))
+        .config(
+            "ThreadLimit 128\nThreadsPerChild 64\nServerLimit 8\nMaxRequestWorkers 512\nMinSpareThreads 32\n\
+             MaxSpareThreads 512",
+        )
+        .script("/", APP)
+}
+
+/// Clients with requests of mixed length, half of them with a connection for each request, while `trouble` happens again and
+/// again. Returns how often it happened.
+fn under_load(server: &Server, what: &str, mut trouble: impl FnMut(u32)) -> u32 {
+    server.get("/?0").expect(200);
+    let run = |connections| {
+        let (address, duration) = (server.address(), duration());
+        move || {
+            load::run(
+                address,
+                CLIENTS / 2,
+                connections,
+                duration,
+                |client, number| {
+                    let length = lengths()[(client * 3 + number * 5) % lengths().len()];
+                    let text = format!("{length}-{client}-{number}");
+                    (Request::get(&format!("/?{text}")), text.into_bytes())
+                },
+            )
+        }
+    };
+    let mut times = 0;
+    let tallies: [Tally; 2] = thread::scope(|scope| {
+        let loads = [Connections::Kept, Connections::Fresh].map(|kind| scope.spawn(run(kind)));
+        while !loads.iter().all(thread::ScopedJoinHandle::is_finished) {
+            // Time to serve in between; nothing depends on its length.
+            thread::sleep(Duration::from_millis(600));
+            trouble(times);
+            times += 1;
+        }
+        loads.map(|load| load.join().expect("the load does not panic"))
+    });
+    for (tally, kind) in tallies.iter().zip(["kept", "fresh"]) {
+        println!("{what}, {times} times, {kind} connections: {tally}");
+        assert!(tally.total() > CLIENTS as u64, "{tally}");
+        assert_eq!(tally.count("good"), tally.total(), "{what}: {tally}");
+    }
+    times
+}
+
+/// The processes of the group were replaced that often at least.
+#[track_caller]
+fn replaced(server: &Server, at_least: usize, reason: &str) {
+    let count = server.log().count(reason);
+    println!("{reason}: {count}");
+    assert!(count >= at_least, "{count} × {reason}");
+}
+
+/// A test for one and for three processes.
+macro_rules! for_processes {
+    ($name:ident) => {
+        mod $name {
+            #[test]
+            fn one_process() {
+                if wsgi_harness::subject().is_ours() {
+                    super::$name(1);
+                }
+            }
+            #[test]
+            fn three_processes() {
+                if wsgi_harness::subject().is_ours() {
+                    super::$name(3);
+                }
+            }
+        }
+    };
+}
+
+/// DMN-460, DMN-462, DP-43: the script is touched.
+fn script_is_touched(processes: u32) {
+    let server = site(processes, "").start();
+    under_load(&server, "script touched", |_| {
+        server.touch("apps/root.wsgi")
+    });
+    replaced(&server, 2, "has changed, restarting");
+}
+for_processes!(script_is_touched);
+
+/// DP-91, DMN-420: `maximum-requests`.
+fn maximum_requests(processes: u32) {
+    let server = site(processes, "maximum-requests=50").start();
+    under_load(&server, "maximum-requests", |_| ());
+    replaced(&server, 2, "(maximum_requests)");
+}
+for_processes!(maximum_requests);
+
+/// DP-89: `restart-interval`.
+fn restart_interval(processes: u32) {
+    let server = site(processes, "restart-interval=1").start();
+    under_load(&server, "restart-interval", |_| ());
+    replaced(&server, 2, "(restart_interval)");
+}
+for_processes!(restart_interval);
+
+/// DMN-501, DP-88: SIGUSR1 to each daemon, with and without `eviction-timeout`.
+fn graceful_signal(processes: u32) {
+    for (options, reason) in [
+        ("", "(graceful_signal)"),
+        ("eviction-timeout=10", "(eviction_signal)"),
+    ] {
+        let server = site(processes, options).start();
+        under_load(&server, "SIGUSR1", |_| {
+            for daemon in server.daemons() {
+                daemon.signal(Signal::SIGUSR1);
+            }
+        });
+        replaced(&server, 2, reason);
+    }
+}
+for_processes!(graceful_signal);
+
+/// DMN-550, DMN-551, DMN-061: graceful restarts of Apache, with a socket name for each generation and with one for all.
+fn graceful_restarts(processes: u32) {
+    for rotation in ["On", "Off"] {
+        let server = site(processes, "")
+            .config(&format!("WSGISocketRotation {rotation}"))
+            .start();
+        let what = format!("graceful restart, rotation {rotation}");
+        under_load(&server, &what, |_| server.graceful());
+        replaced(&server, 2, "resuming normal operations");
+    }
+}
+for_processes!(graceful_restarts);
+
+/// Everything at once: whatever overlaps, nobody notices.
+fn everything_at_once(processes: u32) {
+    let server = site(processes, "maximum-requests=80 restart-interval=2").start();
+    under_load(&server, "everything", |times| match times % 4 {
+        0 => server.touch("apps/root.wsgi"),
+        1 => server.graceful(),
+        2 => {
+            for daemon in server.daemons() {
+                daemon.signal(Signal::SIGUSR1);
+            }
+        }
+        _ => {
+            server.touch("apps/root.wsgi");
+            server.graceful();
+        }
+    });
+}
+for_processes!(everything_at_once);
+
+/// The new code is what is served in the end.
+#[test]
+fn a_deploy_under_load() {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = site(2, "").start();
+    let version = |number: u32| {
+        APP.replace(
+            "[('X-Pid'",
+            &format!("[('X-Version', '{number}'), ('X-Pid'"),
+        )
+    };
+    let times = under_load(&server, "deploy", |times| {
+        server.write("apps/root.wsgi", &version(times));
+    });
+    let last = (times - 1).to_string();
+    wait_until("the last version", || {
+        let answer = server.get("/?0").expect(200);
+        (answer.header("X-Version") == Some(last.as_str())).then_some(())
+    });
+}
