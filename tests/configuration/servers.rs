@@ -1,6 +1,8 @@
 //! Settings of virtual hosts and of interpreters, as a running server has them.
 
-use wsgi_harness::{Request, Server};
+use std::process::Command;
+
+use wsgi_harness::{Request, Server, is_root, unprivileged_user};
 
 use super::*;
 
@@ -99,4 +101,95 @@ def application(environ, start_response):
         let answer = server.get(&format!("/app/{path}")).expect(200);
         assert_eq!(answer.text(), text, "{path}");
     }
+}
+
+/// XPN-07, REQ-473, DMN-900: names that clients invent make a limited number of interpreters; the next name is a 500, and those
+/// that exist serve on.
+#[test]
+fn invented_hosts() {
+    if !subject().differs("XPN-07") {
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .without_application_group()
+        .shared("hello.wsgi")
+        .config("WSGIScriptAlias /hello {apps}/hello.wsgi\nWSGIApplicationGroup %{HOST}\nWSGIDestroyInterpreter Off")
+        .start();
+    let status = |number: usize| {
+        let host = format!("host{number}.example");
+        server.send(&Request::get("/hello").host(&host)).status
+    };
+    // The main interpreter is one of the 256.
+    let refused = (0..257).find(|number| status(*number) != 200);
+    assert_eq!(refused, Some(255));
+    assert_eq!(status(255), 500);
+    server.wait_for_logs("WSGI0087", 2);
+    server.allow_log("WSGI0087");
+    server.expect_log("WSGI5072");
+    assert_eq!(status(0), 200);
+    assert_eq!(status(254), 200);
+}
+
+/// DIR-064: a group whose socket cannot be made is not there; Apache is, with the log saying why.
+#[test]
+fn sockets_that_cannot_be_made() {
+    let server = Site::embedded()
+        .shared("hello.wsgi")
+        .config(
+            "WSGISocketPrefix {dir}/no/such/folder/wsgi
+            WSGIDaemonProcess group threads=2
+            WSGIScriptAlias /group {apps}/hello.wsgi process-group=group
+            WSGIScriptAlias /embedded {apps}/hello.wsgi",
+        )
+        .start();
+    server.get("/embedded").expect(200);
+    assert_eq!(server.get("/group").status, 503);
+    server.expect_log("WSGI0013");
+    server.expect_log("WSGI0117");
+}
+
+/// DP-29, DP-10, DP-11, DP-12: where httpd was not started as root, all its processes keep its user, whatever the options say.
+#[test]
+fn not_started_as_root() {
+    if is_root() {
+        // Once more, as somebody else.
+        let user = unprivileged_user();
+        let test = std::env::current_exe().expect("this test");
+        let output = Command::new("setpriv")
+            .args([
+                format!("--reuid={}", user.uid),
+                format!("--regid={}", user.gid),
+            ])
+            .arg("--clear-groups")
+            .arg(&test)
+            .args(["--exact", "servers::not_started_as_root"])
+            .output()
+            .expect("setpriv of util-linux");
+        let says = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && says.contains("1 passed"),
+            "{says}{}: can {} run {}?",
+            String::from_utf8_lossy(&output.stderr),
+            user.name,
+            test.display()
+        );
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 user=nobody group=nogroup supplementary-groups=adm socket-user=nobody")
+        .script(
+            "/ids",
+            "import os
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((os.getuid(), os.getgid(), os.getgroups())).encode()]
+",
+        )
+        .start();
+    let us = server.parent();
+    let ids = server.get("/ids").expect(200).text();
+    let start = format!("({}, ", us.uid);
+    assert!(ids.starts_with(&start), "{ids}");
+    assert!(!ids.contains("65534"), "{ids}");
 }

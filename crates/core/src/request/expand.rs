@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(application_group(None, &facts), "www.example.com|/app/one");
     }
 
-    /// XPN-22: hooks know three forms.
+    /// XPN-22, DOC-04: hooks know three forms, and nothing is the main interpreter.
     #[test]
     fn hook_groups() {
         for (value, group) in [
