@@ -10,7 +10,7 @@ DESTDIR ?=
 CARGO_TARGET_DIR ?= $(shell tools/target-dir.sh)
 export APXS CARGO_TARGET_DIR
 
-.PHONY: all setup build build-debug serve test test-long check install clean
+.PHONY: all setup build build-debug serve test test-long test-pythons check install clean
 
 all: build
 
@@ -32,6 +32,10 @@ test: build-debug
 # The same with 30 seconds of load where `make test` has a few.
 test-long: build-debug
 	WSGI_LOAD_SECONDS=30 tools/test.sh $(PYTHONS)
+
+# Several Pythons in one Apache, in a tree of Debian sid under target/sid. As root.
+test-pythons:
+	tools/test-pythons.sh
 
 check: setup
 	tools/check.sh $(PYTHONS)

@@ -2,6 +2,7 @@
 
 #include "ap_provider.h"
 #include "apr_optional.h"
+#include "apr_strings.h"
 #include "http_log.h"
 #include "http_protocol.h"
 #include "http_request.h"
@@ -13,6 +14,7 @@
 #else
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 #endif
+APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
 
 void wsgi_shim_brigade_insert_tail(apr_bucket_brigade *bb, apr_bucket *b)
 {
@@ -104,6 +106,12 @@ int wsgi_shim_is_https(conn_rec *c)
     APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
     return is_https != NULL && is_https(c->master ? c->master : c);
 #endif
+}
+
+const char *wsgi_shim_tls_variable(request_rec *r, const char *name)
+{
+    APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+    return lookup ? lookup(r->pool, r->server, r->connection, r, apr_pstrdup(r->pool, name)) : NULL;
 }
 
 int wsgi_shim_has_content_filters(const request_rec *r)

@@ -41,6 +41,8 @@ void wsgi_shim_mark_aborted(conn_rec *c);
 void wsgi_shim_close_after_answer(conn_rec *c);
 /* Whether the client speaks TLS, according to whichever TLS module is there. */
 int wsgi_shim_is_https(conn_rec *c);
+/* Value of a variable of mod_ssl, in the request's pool; NULL without mod_ssl. */
+const char *wsgi_shim_tls_variable(request_rec *r, const char *name);
 
 /* Filters: output filters of `r` of a class below the protocol filters. */
 int wsgi_shim_has_content_filters(const request_rec *r);

@@ -657,3 +657,106 @@ fn group_scripts_that_cannot_be_asked() {
         server.allow_log(allowed);
     }
 }
+
+/// REQ-691, REQ-692, API-102: the two functions of mod_ssl, with and without that module, and after the function returned.
+#[test]
+fn functions_of_mod_ssl() {
+    for (modules, off, address) in [
+        (&["alias"][..], "None", "None"),
+        (&["ssl"], "'off'", "'127.0.0.1'"),
+    ] {
+        let server = guarded(
+            Mpm::Event,
+            Mode::Embedded,
+            "
+kept = []
+
+def attempt(function, *arguments):
+    try:
+        return repr(function(*arguments))
+    except Exception as error:
+        return type(error).__name__
+
+def allow_access(environ, host):
+    kept.extend([environ['mod_ssl.is_https'], environ['mod_ssl.var_lookup']])
+    is_https, lookup = kept[:2]
+    cases = [('https', is_https), ('off', lookup, 'HTTPS'), ('bytes', lookup, b'REMOTE_ADDR'), ('text', lookup, 'REMOTE_ADDR'),
+        ('int', lookup, 5), ('wide', lookup, chr(8364)), ('few', lookup), ('many', is_https, 1)]
+    for name, *call in cases:
+        print('%s %s=%s.' % (environ['QUERY_STRING'], name, attempt(*call)), file=environ['wsgi.errors'])
+    return True
+",
+            "WSGIAccessScript {apps}/guard.wsgi",
+        )
+        .modules(modules)
+        .start();
+        server.get("/secret/page.html?first").expect(200);
+        server.get("/secret/page.html?second").expect(200);
+        for expected in [
+            "first https=0.".to_owned(),
+            format!("first off={off}."),
+            format!("first bytes={address}."),
+            format!("first text={address}."),
+            "first int=TypeError.".to_owned(),
+            "first wide=TypeError.".to_owned(),
+            "first few=TypeError.".to_owned(),
+            "first many=TypeError.".to_owned(),
+            "second https=RuntimeError.".to_owned(),
+            "second text=RuntimeError.".to_owned(),
+        ] {
+            server.expect_log(&expected);
+        }
+        // AH01882 and AH01873 are mod_ssl's own: an older OpenSSL than it was built with, no cache of sessions.
+        for allowed in ["second ", "AH01882", "AH01873"] {
+            server.allow_log(allowed);
+        }
+    }
+}
+
+/// REQ-702: `Satisfy Any`: who is denied may still log in, and the denial is no record then.
+#[test]
+fn access_or_login() {
+    let server = guarded(
+        Mpm::Event,
+        Mode::Embedded,
+        &format!("{ACCESS}\ndef check_password(environ, user, password):\n    return password == 'right'\n"),
+        "AuthType Basic\nAuthName realm\nAuthBasicProvider wsgi\nWSGIAuthUserScript {apps}/guard.wsgi
+        WSGIAccessScript {apps}/guard.wsgi\nRequire valid-user\nSatisfy Any",
+    )
+    .modules(&BASIC)
+    .modules(&["access_compat"])
+    .start();
+    let curl = Curl::new(&server);
+    server.get("/secret/page.html?yes").expect(200);
+    for case in ["no", "raise"] {
+        server.get(&format!("/secret/page.html?{case}")).expect(401);
+        login(&curl, &format!("/secret/page.html?{case}"), "user", "right").expect(200);
+        login(&curl, &format!("/secret/page.html?{case}"), "user", "wrong").expect(401);
+    }
+    assert_eq!(server.log().count("WSGI0057"), 0);
+    server.expect_log("WSGI0174");
+    server.expect_log("AH01617");
+}
+
+/// REQ-691, REQ-700: with HostnameLookups the script gets the client's name, if there is one.
+#[test]
+fn host_names() {
+    let server = guarded(
+        Mpm::Event,
+        Mode::Embedded,
+        "
+import socket
+
+def allow_access(environ, host):
+    try:
+        name = socket.gethostbyaddr('127.0.0.1')[0].lower()
+    except OSError:
+        return host == '127.0.0.1' and 'REMOTE_HOST' not in environ
+    return host == name and environ['REMOTE_HOST'] == name
+",
+        "WSGIAccessScript {apps}/guard.wsgi",
+    )
+    .config("HostnameLookups On")
+    .start();
+    server.get("/secret/page.html").expect(200);
+}

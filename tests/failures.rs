@@ -340,7 +340,7 @@ fn client_goes_away(mpm: Mpm, mode: Mode) {
 }
 matrix!(client_goes_away: event prefork);
 
-/// REQ-470, REQ-471, REQ-604, REQ-616, DIR-032, DMN-268: scripts that cannot be used.
+/// DOC-22, REQ-470, REQ-471, REQ-604, REQ-616, DIR-032, DMN-268: scripts that cannot be used.
 fn unusable_scripts(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     for (name, text, codes, exception) in [
@@ -450,7 +450,7 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
 }
 matrix!(unusable_scripts: event prefork);
 
-/// REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
+/// KD-32, REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
 fn daemon_dies(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     let killing = "import os, signal\n\ndef application(environ, start_response):\n    if environ['QUERY_STRING'] == 'late':\n        start_response('200 OK', [])(b'begin')\n    os.kill(os.getpid(), signal.SIGKILL)\n";

@@ -253,7 +253,7 @@ fn refused(server: &Server, bytes: &[u8]) {
     }
 }
 
-/// DMN-902: who does not know the secret, or speaks another language, is hung up on, and the log says who and why.
+/// REQ-311, DMN-902: who does not know the secret, or speaks another language, is hung up on, and the log says who and why.
 #[test]
 fn strangers_are_hung_up_on() {
     if !subject().differs("DMN-902") {

@@ -251,7 +251,7 @@ fn restricted_streams(mpm: Mpm, mode: Mode) {
 }
 matrix!(restricted_streams: event);
 
-/// DMN-264, DMN-600, DP-28: lines come out in the log of the request's virtual host, those without request in the group's.
+/// REQ-331, DMN-264, DMN-600, DP-28: lines come out in the log of the request's virtual host, those without request in the group's.
 #[test]
 fn logs_of_virtual_hosts() {
     let server = Site::daemon()

@@ -187,7 +187,7 @@ fn body_lengths(mpm: Mpm, mode: Mode) {
 }
 matrix!(body_lengths: event prefork);
 
-/// REQ-033, REQ-038: a body over `LimitRequestBody` is refused before the application is called.
+/// REQ-323, REQ-033, REQ-038: a body over `LimitRequestBody` is refused before the application is called.
 fn body_limit(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     assert_eq!(

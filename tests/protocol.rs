@@ -192,7 +192,7 @@ fn statuses(mpm: Mpm, mode: Mode) {
 }
 matrix!(statuses: event);
 
-/// REQ-400, REQ-402, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
+/// DOC-24, REQ-400, REQ-402, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
 fn commitment(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     let answer = ask(

@@ -55,7 +55,7 @@ fn stop_at_once(mpm: Mpm, mode: Mode) {
 }
 matrix!(stop_at_once: event prefork);
 
-/// DMN-100, DMN-103, DMN-550, DMN-551: new processes after each kind of restart, the old ones gone, sockets renamed.
+/// DP-03, DP-103, DMN-100, DMN-103, DMN-550, DMN-551: new processes after each kind of restart, the old ones gone, sockets renamed.
 fn restarts(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     for number in 1..=3 {

@@ -112,7 +112,7 @@ fn aliases_that_lead_nowhere() {
     server.expect_log("WSGI0135");
 }
 
-/// DIR-011, DIR-021, DIR-022, DIR-023, DIR-031, MRG-01, MRG-03, MRG-10, ENV-51, ENV-52, ENV-53, REQ-650: which of several
+/// DOC-03, DIR-011, DIR-021, DIR-022, DIR-023, DIR-031, MRG-01, MRG-03, MRG-10, ENV-51, ENV-52, ENV-53, REQ-650: which of several
 /// settings counts.
 fn which_setting_counts(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)

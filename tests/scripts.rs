@@ -75,7 +75,7 @@ fn loaded_once() {
     assert_eq!(loads(), 2);
 }
 
-/// REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230, DMN-233, DMN-267, DP-89: a changed script is taken up
+/// REQ-314, REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230, DMN-233, DMN-267, DP-89: a changed script is taken up
 /// by the next request, and no request fails. In daemon mode by another process.
 fn reloading(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
@@ -159,7 +159,7 @@ fn touched_under_load() {
     }
 }
 
-/// REQ-623, DIR-120: no reloading where it is switched off.
+/// REQ-315, REQ-623, DIR-120: no reloading where it is switched off.
 fn without_reloading(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode).cases().config("WSGIScriptReloading Off\n<Location /case/watched>\nWSGIScriptReloading On\n</Location>").start();
     let url = server.case("fixed", &saying("old"));

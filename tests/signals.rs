@@ -210,6 +210,69 @@ fn ignored_signals() {
     }
 }
 
+const ENDING: &str = "import atexit, os
+
+def ended():
+    descriptor = os.open('{data}/ended', os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.write(descriptor, b'%d\\n' % os.getpid())
+    os.close(descriptor)
+
+atexit.register(ended)
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [str(os.getpid()).encode()]
+";
+
+/// DP-92, DMN-510, DMN-517, DMN-518: the end of a process ends its interpreters, unless WSGIDestroyInterpreter is Off;
+/// its exit status is 0.
+#[test]
+fn interpreters_end_with_their_process() {
+    for (line, runs) in [("", true), ("WSGIDestroyInterpreter Off", false)] {
+        let server = Site::daemon()
+            .daemon_options("processes=1 threads=2")
+            .script("/app", ENDING)
+            .config("WSGIScriptAlias /other {apps}/app.wsgi application-group=other")
+            .config(line)
+            .start();
+        server.allow_log("'live'");
+        let first = pid(&server, "/app");
+        assert_eq!(pid(&server, "/other"), first);
+        let old = daemon(&server, first);
+        old.signal(Signal::SIGTERM);
+        server.wait_until_gone(&[old]);
+        let ended = std::fs::read_to_string(server.path("data/ended")).unwrap_or_default();
+        let expected = if runs {
+            format!("{first}\n{first}\n")
+        } else {
+            String::new()
+        };
+        assert_eq!(ended, expected, "{line}");
+        if subject().is_ours() {
+            server.wait_for_log("exit status 0");
+        }
+    }
+}
+
+/// DP-103, DMN-550: httpd's stop does not wait for requests as long as `shutdown-timeout` would.
+#[test]
+fn httpd_stops() {
+    let server = server("threads=2 shutdown-timeout=600");
+    let first = pid(&server, "/app");
+    let _holding = hold(&server, "/app?hold", first, "main");
+    for text in [
+        "WSGI0146",
+        "WSGI0147",
+        "WSGI5",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    server.stop();
+}
+
 /// DP-105, DMN-506: in a process forked by an application a handled signal ends that process, and only that.
 #[test]
 fn signals_to_a_fork() {
@@ -315,6 +378,20 @@ fn signals_to_a_service() {
         lines().last().filter(|line| line.0 != last).map(|_| ())
     });
     assert_eq!(server.log().count("SystemExit"), 0);
+}
+
+/// DP-112: a service has a socket that nobody serves; who asks it anyway is told after the timeout of the socket.
+#[test]
+fn requests_to_a_service() {
+    let server = Site::embedded()
+        .file("apps/service.wsgi", SERVICE)
+        .config("WSGIDaemonProcess service threads=0 socket-timeout=1\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .script_with("/app", "process-group=service", SIGNALLED)
+        .start();
+    let answer = server.get("/app");
+    assert_eq!(answer.status, 504, "{}", answer.shown());
+    server.wait_for_log("WSGI0145");
+    server.allow_log("service");
 }
 
 fn supervisor(server: &Server) -> Process {

@@ -97,7 +97,7 @@ fn status(held: &mut Held) -> u16 {
     answer.status
 }
 
-/// DP-65, DP-84, DP-94, DP-97, DMN-030, DMN-410, DMN-430, DMN-431, DMN-432, DMN-514, DMN-956: a request that takes too
+/// DOC-12, KD-23, DP-65, DP-84, DP-94, DP-97, DMN-030, DMN-410, DMN-430, DMN-431, DMN-432, DMN-514, DMN-956: a request that takes too
 /// long costs its process; where it was is in the log.
 #[test]
 fn request_timeout() {
@@ -282,7 +282,7 @@ fn ignored_activity() {
     assert_eq!(reason(&server, first), "inactivity_timeout");
 }
 
-/// DP-69, DP-86, DP-93, DMN-034, DMN-455: a process is replaced when it is old enough; what runs in it is finished.
+/// DP-69, DP-86, DP-93, DMN-034, DMN-455, DMN-953: a process is replaced when it is old enough; what runs in it is finished.
 #[test]
 fn restart_interval() {
     let server = server("restart-interval=1");
@@ -319,6 +319,49 @@ fn graceful_without_limit() {
     assert_eq!(status(&mut held), 200);
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
     assert_eq!(reason(&server, held.daemon.pid), "graceful_signal");
+}
+
+/// DP-83, DMN-957: after maximum-requests a request that goes on has graceful-timeout, though others come and end.
+#[test]
+fn graceful_timeout_at_maximum_requests() {
+    if !subject().differs("DMN-460") {
+        // Each request that ends gives the original's process graceful-timeout once more.
+        return;
+    }
+    let server = server("threads=2 maximum-requests=2 graceful-timeout=1");
+    let mut held = hold(&server, "/app?hold");
+    wait_until("the replacement", || {
+        (pid(&server, "/app") != held.daemon.pid).then_some(())
+    });
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    assert_eq!(reason(&server, held.daemon.pid), "maximum_requests");
+}
+
+/// DP-106: which timers there are, and which of them ended a process of which group.
+#[test]
+fn timers_in_the_log() {
+    if !subject().is_ours() {
+        // Its words are others.
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options(&alone("restart-interval=1 inactivity-timeout=7"))
+        .log_level("notice wsgi:debug")
+        .script("/app", TIMED)
+        .start();
+    let timers = server.wait_for_log("timers of a process of group 'live': ");
+    for timer in [
+        "restart-interval=1",
+        "inactivity-timeout=7",
+        "deadlock-timeout=0",
+    ] {
+        assert!(timers.contains(timer), "{timers:?}");
+    }
+    let asked = server.wait_for_log("should be replaced (restart_interval)");
+    let ended = server.wait_for_log("ends (restart_interval)");
+    assert!(asked.contains("'live'") && ended.contains("'live'"));
+    assert_eq!(asked.level, wsgi_harness::Level::Info);
 }
 
 /// DP-68, DP-81, DMN-033, DMN-473: eviction-timeout is graceful-timeout for SIGUSR1.

@@ -46,6 +46,13 @@ impl<'r> Request<'r> {
         self.made(|r| unsafe { apache_sys::ap_get_useragent_host(r, kind, ptr::null_mut()) })
     }
 
+    /// Value of a variable of mod_ssl (`SSL_CLIENT_S_DN`, `HTTPS` …); empty for one that it does not know, None without mod_ssl.
+    pub fn tls_variable(&self, name: &[u8]) -> Option<&'r [u8]> {
+        let name = text::c_string(name);
+        // SAFETY: a live request and a C string, of which mod_ssl gets a copy.
+        self.made(|r| unsafe { apache_sys::wsgi_shim_tls_variable(r, name.as_ptr()) })
+    }
+
     /// DocumentRoot of the request.
     pub fn document_root(&self) -> &'r [u8] {
         // SAFETY: a live request.

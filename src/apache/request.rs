@@ -171,6 +171,12 @@ impl<'r> Request<'r> {
         self.text(self.record().path_info)
     }
 
+    /// Says what follows of the URL, for a request without a file (in translate_name).
+    pub fn set_path_info(&self, path_info: &[u8]) {
+        let copy = self.pool().copy_text(path_info);
+        self.change(|record| record.path_info = copy.as_ptr().cast_mut());
+    }
+
     /// Handler, as httpd resolved it; in the handler hook never None.
     pub fn handler(&self) -> Option<&'r [u8]> {
         self.text(self.record().handler)
@@ -279,6 +285,13 @@ impl<'r> Request<'r> {
         let length = i64::try_from(length).unwrap_or(i64::MAX);
         // SAFETY: a live request.
         unsafe { apache_sys::ap_set_content_length(self.as_ptr(), length) };
+    }
+
+    /// Answers 500 with a text of ours in httpd's page in place of its own; an ErrorDocument replaces it all.
+    pub fn fail_with(&self, text: &str) -> Status {
+        self.notes().set(c"error-notes", text.as_bytes());
+        self.notes().set(c"verbose-error-to", b"*");
+        Status::INTERNAL_SERVER_ERROR
     }
 
     /// Whether the head of the answer or anything of it went to the network already.

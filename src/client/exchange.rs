@@ -52,6 +52,8 @@ pub(super) enum Outcome {
     CutShort,
     /// The application failed before its head, which its daemon has logged; the status is for the client.
     Failed(u16),
+    /// It failed before its head, because it needs the main interpreter.
+    MainOnly,
 }
 
 /// What of a request is told in each attempt anew.
@@ -366,7 +368,7 @@ fn is_closed(error: &io::Error) -> bool {
 /// After a cut answer, or one that the client did not want, the daemon may still be sending.
 fn is_reusable(outcome: Outcome) -> bool {
     match outcome {
-        Outcome::Done | Outcome::Discarded | Outcome::Failed(_) => true,
+        Outcome::Done | Outcome::Discarded | Outcome::Failed(_) | Outcome::MainOnly => true,
         Outcome::ClientGone | Outcome::CutShort => false,
     }
 }

@@ -24,6 +24,7 @@ mod upload;
 use std::cell::RefCell;
 use std::time::Duration;
 
+use wsgi_core::record::NEEDS_MAIN_INTERPRETER;
 use wsgi_core::wire::RequestHead;
 
 pub use body::BodyFacts;
@@ -148,6 +149,7 @@ fn finish(
             Status::OK
         }
         Ok(Outcome::Failed(status)) => Status::http(status),
+        Ok(Outcome::MainOnly) => request.fail_with(NEEDS_MAIN_INTERPRETER),
         Ok(Outcome::Discarded) => match apache.instead() {
             Some(Instead::Redirect(path)) => {
                 request.redirect_as_get(&path);

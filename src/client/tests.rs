@@ -353,7 +353,7 @@ impl Rig {
     }
 }
 
-/// One connection serves many requests, each by one claim on a thread, and a small answer is one pass.
+/// REQ-310, DMN-210 (decision): one connection serves many requests, each by one claim on a thread, and a small answer is one pass.
 #[test]
 fn a_connection_is_kept() {
     let rig = Rig::new();

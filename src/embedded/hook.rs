@@ -7,11 +7,11 @@ use std::os::fd::BorrowedFd;
 
 use wsgi_core::record;
 use wsgi_core::request::environ::Environ;
-use wsgi_runtime_api::REQUEST_SCRIPT_RELOADING;
 use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_runtime_api::hook::{Call, HookOutcome};
 use wsgi_runtime_api::host::{self, Blocks, Headers, ReadError, SendError};
 use wsgi_runtime_api::runtime;
+use wsgi_runtime_api::{REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING};
 
 pub use wsgi_runtime_api::hook::{HOOK_ITEMS, HOOK_NAMES, HOOK_VALUE, Value};
 
@@ -68,6 +68,13 @@ pub fn call(
     for (name, value) in hook.environ.iter() {
         entries.push(name, value);
     }
+    let mut flags = 0;
+    if hook.reloading {
+        flags |= REQUEST_SCRIPT_RELOADING;
+    }
+    if request.connection().is_https() {
+        flags |= REQUEST_HTTPS;
+    }
     let call = Call {
         environ: entries,
         application_group: hook.application_group.as_bytes(),
@@ -75,11 +82,7 @@ pub fn call(
         functions: hook.functions,
         arguments: hook.arguments,
         wanted: hook.wanted,
-        flags: if hook.reloading {
-            REQUEST_SCRIPT_RELOADING
-        } else {
-            0
-        },
+        flags,
         thread_id: WORKER.with(|worker| worker.id),
     };
     let mut log = Log { request: *request };
@@ -92,7 +95,7 @@ pub fn call(
     }
 }
 
-/// The log of the request. There is nothing to read or to send yet.
+/// The log of the request and what mod_ssl knows. There is nothing to read or to send yet.
 struct Log<'r> {
     request: Request<'r>,
 }
@@ -134,5 +137,9 @@ impl host::Transport for Log<'_> {
 
     fn last_error(&self) -> Option<&[u8]> {
         None
+    }
+
+    fn tls_variable(&mut self, name: &[u8]) -> Option<&[u8]> {
+        self.request.tls_variable(name)
     }
 }

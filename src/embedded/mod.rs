@@ -11,6 +11,7 @@ mod transport;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use wsgi_core::record::NEEDS_MAIN_INTERPRETER;
 use wsgi_core::request::environ::Environ;
 use wsgi_core::wire::RequestHead;
 use wsgi_runtime_api::Outcome;
@@ -114,11 +115,11 @@ pub fn run(
     };
     let mut transport = Transport::new(request, head.script_filename, sendfile);
     let outcome = runtime.handle(&view, &mut transport);
-    finish(&mut transport, outcome)
+    finish(request, &mut transport, outcome)
 }
 
 /// What httpd is told after the engine is done.
-fn finish(transport: &mut Transport<'_>, outcome: Outcome) -> Status {
+fn finish(request: &Request<'_>, transport: &mut Transport<'_>, outcome: Outcome) -> Status {
     match outcome {
         Outcome::Complete => transport.complete(),
         Outcome::CutShort => transport.abort(),
@@ -126,6 +127,7 @@ fn finish(transport: &mut Transport<'_>, outcome: Outcome) -> Status {
         Outcome::Aborted => Status::OK,
         Outcome::NotFound => Status::NOT_FOUND,
         Outcome::TimedOut => Status::GATEWAY_TIMEOUT,
+        Outcome::MainOnly => request.fail_with(NEEDS_MAIN_INTERPRETER),
         // Reload is only for daemons: here the script was reloaded in place.
         Outcome::Failed | Outcome::Unavailable | Outcome::Reload => transport
             .body_failure()

@@ -43,10 +43,7 @@ impl Choice {
             .or_else(|| alias.and_then(|alias| alias.application_group.as_deref()))
             .or_else(|| effective.application_group());
         with_facts(request, |facts| {
-            let callable_object = match (
-                script,
-                alias.and_then(|alias| alias.callable_object.as_deref()),
-            ) {
+            let callable_object = match (script, alias.and_then(AliasOptions::callable)) {
                 (Some(_), _) => HANDLER_CALLABLE.to_owned(),
                 // XPN-24: taken as it is written.
                 (None, Some(literal)) => literal.to_owned(),

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use wsgi_core::config::{DaemonOptions, Effective, Global, HandlerScript};
+use wsgi_core::config::{DaemonOptions, Effective, Global, HandlerScript, Reloading};
 use wsgi_core::record;
 use wsgi_core::request::environ::Environ;
 use wsgi_core::request::head_mapping::presented_method;
@@ -19,7 +19,8 @@ use wsgi_core::request::routing::{self, GroupFacts, Route, RoutingFacts, ServerF
 use wsgi_core::request::{Refused, proxies};
 use wsgi_core::wire::RequestHead;
 use wsgi_runtime_api::{
-    REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_SCRIPT_RELOADING,
+    REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE,
+    REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING,
 };
 use wsgi_sys::passwd;
 
@@ -76,10 +77,15 @@ fn run(
     script: Option<&HandlerScript>,
     handler: &[u8],
 ) -> Result<Status, Refused> {
-    let filename = request.filename().unwrap_or(b"");
     let alias = translate::options(request);
+    let module = alias.and_then(|alias| alias.module.as_ref());
+    let filename = match module {
+        Some(module) => module.script().as_bytes(),
+        None => request.filename().unwrap_or(b""),
+    };
     precheck::check_script(&ScriptFacts {
-        is_builtin_handler: script.is_none(),
+        // A module is no file either.
+        is_builtin_handler: script.is_none() && module.is_none(),
         forced_by_alias: alias.is_some(),
         may_execute: request.may_execute(),
         target: match request.file().kind {
@@ -124,7 +130,10 @@ fn run(
     let mut flags = 0;
     let mut flag = |on: bool, bit: u32| flags |= if on { bit } else { 0 };
     flag(https, REQUEST_HTTPS);
-    flag(effective.script_reloading(), REQUEST_SCRIPT_RELOADING);
+    let reloading = effective.script_reloading();
+    flag(reloading != Reloading::Off, REQUEST_SCRIPT_RELOADING);
+    flag(reloading == Reloading::Modules, REQUEST_MODULE_RELOADING);
+    flag(module.is_some(), REQUEST_MODULE);
     flag(effective.ignore_activity(), REQUEST_IGNORE_ACTIVITY);
     flag(request.is_head(), REQUEST_HEAD);
     flag(route != Route::Embedded, REQUEST_DAEMON);

@@ -74,6 +74,12 @@ pub fn register(pool: Pool<'_>) {
             middle,
         );
     }
+    // Before core walks through directories, and before mod_mime and mod_negotiation.
+    let first = apache_sys::APR_HOOK_FIRST;
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_map_to_storage(Some(on_map_to_storage), none, none, first) };
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_type_checker(Some(on_type_checker), none, none, first) };
     // Before the fixups of mod_rewrite, whose rules in a directory may still name another handler, and of mod_dir.
     // SAFETY: as above.
     unsafe {
@@ -178,6 +184,24 @@ unsafe extern "C" fn on_child_init(pchild: *mut apr_pool_t, main: *mut server_re
 unsafe extern "C" fn on_translate_name(r: *mut request_rec) -> c_int {
     // SAFETY: httpd hands a live request to its hooks and waits for them.
     unsafe { guard::request_hook(r, "translate_name", translate::translate) }
+}
+
+/// `map_to_storage`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_map_to_storage(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "map_to_storage", translate::stay_off_files) }
+}
+
+/// `type_checker`.
+///
+/// # Safety
+/// Called by httpd with a live request.
+unsafe extern "C" fn on_type_checker(r: *mut request_rec) -> c_int {
+    // SAFETY: httpd hands a live request to its hooks and waits for them.
+    unsafe { guard::request_hook(r, "type_checker", translate::stay_off_files) }
 }
 
 /// `fixups`.

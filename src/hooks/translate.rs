@@ -3,7 +3,8 @@
 //! In children, on the thread of the request.
 
 pub use wsgi_core::config::Alias as AliasOptions;
-use wsgi_core::request::alias::{target_for, target_for_match};
+use wsgi_core::config::ModuleTarget;
+use wsgi_core::request::alias::{match_alias, path_info_behind, target_for, target_for_match};
 
 use crate::apache::{Request, Status};
 use crate::config;
@@ -20,6 +21,22 @@ pub(super) fn translate(request: &Request<'_>) -> Status {
     }
     let settings = config::server(&request.server());
     for (position, alias) in settings.config.aliases.iter().enumerate() {
+        if let Some(module) = &alias.module {
+            let taken = match settings.expression(position) {
+                Some(expression) => expression
+                    .find(uri)
+                    .and_then(|captures| captures[0])
+                    .map(|(_, end)| end),
+                None if alias.is_match => None,
+                None => match_alias(alias.url.as_bytes(), uri),
+            };
+            let Some(start) = taken.and_then(|taken| path_info_behind(uri, taken)) else {
+                continue;
+            };
+            request.set_path_info(&uri[start..]);
+            accept(request, position, module.script().as_bytes());
+            return Status::OK;
+        }
         let found = match settings.expression(position) {
             Some(expression) => expression
                 .find(uri)
@@ -28,13 +45,32 @@ pub(super) fn translate(request: &Request<'_>) -> Status {
             None => target_for(alias.url.as_bytes(), alias.target.as_bytes(), uri),
         };
         if let Some(file) = found {
-            request.set_filename(&file);
-            request.set_handler(super::BUILT_IN_HANDLER);
-            request
-                .notes()
-                .set(ALIAS_NOTE, position.to_string().as_bytes());
+            accept(request, position, &file);
             return Status::OK;
         }
+    }
+    Status::DECLINED
+}
+
+/// The alias at `position` has the request, which is for `target`.
+fn accept(request: &Request<'_>, position: usize, target: &[u8]) {
+    request.set_filename(target);
+    request.set_handler(super::BUILT_IN_HANDLER);
+    request
+        .notes()
+        .set(ALIAS_NOTE, position.to_string().as_bytes());
+}
+
+/// The module that a request is for; None if it is for a file, or not for us.
+pub fn module<'r>(request: &Request<'r>) -> Option<&'r ModuleTarget> {
+    options(request)?.module.as_ref()
+}
+
+/// Hooks map_to_storage and type_checker: a module is no file, so nobody looks for one, for `<Directory>` sections, or for what
+/// its name may say about a type.
+pub(super) fn stay_off_files(request: &Request<'_>) -> Status {
+    if module(request).is_some() && !request.is_proxied() {
+        return Status::OK;
     }
     Status::DECLINED
 }

@@ -100,9 +100,11 @@ pub fn start(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<Daem
     let start = surroundings(pconf, global)?;
     let mut planned: Vec<(&DaemonGroup, DaemonSettings)> = Vec::new();
     for group in &global.daemon_groups {
-        let timeout = server_of(main, group).timeout();
-        let settings = group::settings(&start, global, group, timeout);
-        planned.push((group, settings.map_err(|error| error.to_string())?));
+        let server = server_of(main, group);
+        let settings = group::settings(&start, global, group, server.timeout());
+        let mut settings = settings.map_err(|error| error.to_string())?;
+        settings.log_level = log_level(&server);
+        planned.push((group, settings));
     }
     let (mut groups, mut members, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (group, settings) in planned {
@@ -131,6 +133,23 @@ pub fn start(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<Daem
         .then(|| supervise(pconf, members, listeners))
         .transpose()?;
     Ok(Daemons { groups, generation })
+}
+
+/// The finest level that the server writes, as httpd's number.
+fn log_level(server: &Server<'_>) -> u8 {
+    let finest_first = [
+        Level::Trace8,
+        Level::Trace2,
+        Level::Trace1,
+        Level::Debug,
+        Level::Info,
+        Level::Notice,
+        Level::Warn,
+        Level::Error,
+        Level::Crit,
+    ];
+    let written = finest_first.into_iter().find(|level| server.logs(*level));
+    written.unwrap_or(Level::Alert) as u8
 }
 
 /// Forks the supervisor, which ends with `pconf`.

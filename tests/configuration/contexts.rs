@@ -59,7 +59,7 @@ const CONTEXTS: &[(&str, &str)] = &[
     ("WSGIVerboseDebugging Off", "S"),
 ];
 
-/// CTX-01, CTX-02, CTX-04: contexts of the server's configuration. One run of httpd for each place where a directive is
+/// CTX-01, CTX-02, CTX-04, DOC-02: contexts of the server's configuration. One run of httpd for each place where a directive is
 /// refused, and one for all places where it is accepted.
 #[test]
 fn contexts() {

@@ -236,7 +236,7 @@ fn socket_path_too_long() {
     );
 }
 
-/// DP-50, DP-14: a virtual environment for whose Python there is no runtime; a changed root without being root.
+/// DP-50, DP-14, KD-37: a virtual environment for whose Python there is no runtime; a changed root without being root.
 #[test]
 fn refused_for_reasons_of_the_machine() {
     let checked = Site::embedded()

@@ -38,7 +38,7 @@ pub const MAX_SLOTS: u32 = 4096;
 
 /// Slots of a group with `processes` processes: each may have a replacement, and a few may still drain.
 pub fn slots_for(processes: u32) -> u32 {
-    (processes.saturating_mul(2).saturating_add(2)).min(MAX_SLOTS)
+    (processes.saturating_mul(2).saturating_add(4)).min(MAX_SLOTS)
 }
 
 /// Size of a board in bytes.
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_group_has_room_for_replacements() {
-        assert_eq!(slots_for(1), 4);
+        assert_eq!(slots_for(1), 6);
         assert_eq!(slots_for(u32::MAX), MAX_SLOTS);
     }
 }

@@ -5,6 +5,12 @@ pub const CONTINUATION: u32 = 1 << 0;
 /// `log` flags: the text begins with its code, which goes before the prefix (WSGI0174).
 pub const CODE_FIRST: u32 = 1 << 1;
 
+/// What the page of a 500 says after WSGI5220, as HTML.
+pub const NEEDS_MAIN_INTERPRETER: &str = "<p>The application uses an extension module that works in the main interpreter of \
+     Python only. The administrator of this server can run the application there with \
+     <code>application-group=%{GLOBAL}</code> or <code>WSGIApplicationGroup %{GLOBAL}</code>; the error log has the details \
+     (WSGI5220).</p>";
+
 /// The record's text: `[script FILE] ` and `text`, with the code of `text` in front of it if `flags` say so, and without a
 /// prefix for the lines of a report behind its header.
 pub fn with_script(script: &[u8], flags: u32, text: &[u8]) -> Vec<u8> {

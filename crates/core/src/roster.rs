@@ -12,6 +12,7 @@
 //! - At the end of a generation the processes go on for the old generation's children, bounded by `graceful-timeout`.
 
 mod ending;
+mod filling;
 mod messages;
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,8 @@ struct Process {
     ready: Option<Millis>,
     /// Start-up failure was reported by the process itself.
     failed: bool,
+    /// Since when it takes no requests any more.
+    leaving: Option<Millis>,
     state: State,
 }
 
@@ -156,6 +159,7 @@ impl Roster {
             Event::Stop => self.stop_all(now),
         }
         self.look_at_clock(now);
+        self.note_leaving(now);
         self.fill(now);
         self.show_failing(now);
         std::mem::take(&mut self.actions)
@@ -200,10 +204,6 @@ impl Roster {
             .iter()
             .position(|p| p.is_some_and(|p| p.pid == pid && pid != 0))?;
         u32::try_from(at).ok()
-    }
-
-    fn next_start(&self) -> Option<Millis> {
-        (self.live() < self.wanted()).then_some(self.not_before)
     }
 
     /// Processes that will serve on: starting or serving.
@@ -416,61 +416,6 @@ impl Roster {
                 pause / 1000
             );
             self.record(ERROR, text);
-        }
-    }
-
-    /// Counts a failure to start; those of processes that were started before the last counted failure are its company.
-    fn count_failure(&mut self, started: Millis, now: Millis) {
-        if self.last_failure.is_none_or(|last| started >= last) {
-            self.start_failures = self.start_failures.saturating_add(1);
-            self.last_failure = Some(now);
-            self.not_before = now.saturating_add(pause_for(self.start_failures));
-        }
-    }
-
-    /// Starts what is missing.
-    fn fill(&mut self, now: Millis) {
-        if !matches!(self.phase, GroupPhase::Open | GroupPhase::Closing { .. })
-            || now < self.not_before
-        {
-            return;
-        }
-        while self.live() < self.wanted() {
-            let Some(free) = self.slots.iter().position(Option::is_none) else {
-                self.make_room();
-                return;
-            };
-            let instance = self.next_instance;
-            self.next_instance = self.next_instance.wrapping_add(1).max(1);
-            self.slots[free] = Some(Process {
-                instance,
-                pid: 0,
-                started: now,
-                ready: None,
-                failed: false,
-                state: State::Starting,
-            });
-            self.actions.push(Action::Spawn {
-                slot: free as u32,
-                instance,
-            });
-        }
-    }
-
-    /// Every slot is taken by processes that still drain: the oldest has to go.
-    fn make_room(&mut self) {
-        if self.count(|s| s == (State::Leaving { stopped: true })) > 0 {
-            return;
-        }
-        let oldest = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, p)| p.as_ref().map(|p| (p.instance, slot as u32, p.state)))
-            .filter(|&(.., state)| state == (State::Leaving { stopped: false }))
-            .min_by_key(|&(instance, ..)| instance);
-        if let Some((_, slot, _)) = oldest {
-            self.stop_one(slot);
         }
     }
 

@@ -124,7 +124,8 @@ impl<'a> Answer<'a> {
     pub(crate) fn finish(mut self, outcome: Outcome) -> bool {
         let end = match outcome {
             Outcome::Complete => AnswerEnd::Complete,
-            Outcome::Failed if self.head_given => AnswerEnd::CutShort,
+            Outcome::Failed | Outcome::MainOnly if self.head_given => AnswerEnd::CutShort,
+            Outcome::MainOnly => AnswerEnd::MainOnly,
             Outcome::Failed => AnswerEnd::Failed,
             Outcome::CutShort => AnswerEnd::CutShort,
             Outcome::NotFound => AnswerEnd::NotFound,

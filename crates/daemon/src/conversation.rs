@@ -9,7 +9,7 @@ use wsgi_core::wire::{
     FLAG_AWAITS_CONTINUE, HEADER_LEN, Header, Hello, Kind, Refusal, RequestHead, Welcome, WireError,
 };
 use wsgi_runtime_api::runtime::{Environ, Request};
-use wsgi_runtime_api::{Outcome, REQUEST_DAEMON, REQUEST_IGNORE_ACTIVITY};
+use wsgi_runtime_api::{Outcome, REQUEST_DAEMON, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE};
 use wsgi_sys::clock;
 
 use crate::answer::{Answer, Outbox};
@@ -213,6 +213,8 @@ impl<'p> Speaker<'p> {
 
         let root = process.settings.identity.chroot.as_deref().map(Root);
         let mut environ = std::mem::take(&mut self.environ).recycle();
+        // A module is no path: Python looks for it, inside.
+        let is_module = head.flags & REQUEST_MODULE != 0;
         let script = match &root {
             None => {
                 head.environ
@@ -223,6 +225,7 @@ impl<'p> Speaker<'p> {
             Some(root) => {
                 for (name, value) in head.environ.iter() {
                     match name {
+                        b"SCRIPT_FILENAME" if is_module => environ.push(name, value),
                         b"SCRIPT_FILENAME" | b"DOCUMENT_ROOT" => {
                             if let Some(inside) = value.and_then(|value| root.strip(value)) {
                                 environ.push(name, Some(inside));
@@ -231,7 +234,9 @@ impl<'p> Speaker<'p> {
                         _ => environ.push(name, value),
                     }
                 }
-                root.strip(head.script_filename)
+                let inside = root.strip(head.script_filename);
+                inside
+                    .or(is_module.then_some(head.script_filename))
                     .ok_or_else(|| Trouble::OutsideRoot {
                         script: String::from_utf8_lossy(head.script_filename).into_owned(),
                         root: root.0.to_owned(),

@@ -21,8 +21,8 @@ use crate::host::{ReadError, SendError};
 use crate::{
     ABI_VERSION, Bytes, CLIENT_GONE, HookOutcome, HookView, HostTable, LOAD_FAILED, LOG_CODE_FIRST,
     Outcome, Pair, READ_ABORTED, REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS,
-    REQUEST_IGNORE_ACTIVITY, REQUEST_SCRIPT_RELOADING, RequestView, RuntimeTable, SENT,
-    START_FAILED, STARTED, TransportTable,
+    REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE, REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING,
+    RequestView, RuntimeTable, SENT, START_FAILED, STARTED, TransportTable,
 };
 
 /// httpd's level `crit`.
@@ -111,6 +111,17 @@ impl<'r> Request<'r> {
     /// Whether changed scripts are to be noticed (REQ-610).
     pub fn reloads_scripts(&self) -> bool {
         self.has(REQUEST_SCRIPT_RELOADING)
+    }
+
+    /// Name of the module to import in place of a script file; None for a file.
+    pub fn module(&self) -> Option<&'r [u8]> {
+        let script = self.has(REQUEST_MODULE).then(|| self.script_filename())?;
+        script.strip_prefix(b"module:")
+    }
+
+    /// Whether changes of other modules of its package are to be noticed, too.
+    pub fn reloads_modules(&self) -> bool {
+        self.has(REQUEST_MODULE_RELOADING)
     }
 
     /// Whether a changed script means [`Outcome::Reload`] (REQ-621).
@@ -304,6 +315,14 @@ impl Transport<'_> {
     pub fn log(&mut self, level: c_int, flags: u32, text: &[u8]) {
         // SAFETY: table and context belong together; the text lives during the call.
         unsafe { (self.table.log)(self.context, level, flags, Bytes::of(text)) };
+    }
+
+    /// A variable of mod_ssl; None without mod_ssl.
+    pub fn tls_variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        // SAFETY: table and context belong together; the name lives during the call.
+        let value = unsafe { (self.table.tls_variable)(self.context, Bytes::of(name)) };
+        // SAFETY: valid until the next call, and copied before that.
+        Some(unsafe { value.get() }?.to_vec())
     }
 
     /// Why the last read or send failed.

@@ -1,7 +1,7 @@
 //! Calls of functions of a *hook script* (access, authentication, groups, dispatch), both halves: what crosses the table, the
 //! [`Call`] that the host makes of it and the [`Hook`] that the engine sees.
 //!
-//! A hook has no body to read and no answer to send; of the transport that it is given only the log is used. Runs on the
+//! A hook has no body to read and no answer to send; of the transport that it is given only log and TLS variables are used. Runs on the
 //! thread of the request, in an Apache child.
 
 use std::ffi::c_void;
@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::runtime::Environ;
-use crate::{Bytes, Pair, REQUEST_SCRIPT_RELOADING};
+use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING};
 
 /// `HookView::wanted`: the value of one function, whatever it is.
 pub const HOOK_VALUE: u32 = 0;
@@ -37,8 +37,8 @@ pub const KIND_OTHER: u32 = 5;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HookView {
-    /// The string entries of the environ. The engine adds `wsgi.errors`, and but for [`HOOK_NAMES`] `mod_wsgi.version` and
-    /// `apache.version` (REQ-135, REQ-691).
+    /// The string entries of the environ. The engine adds `wsgi.errors`, and but for [`HOOK_NAMES`] `mod_wsgi.version`,
+    /// `apache.version` and the functions `mod_ssl.*` (REQ-135, REQ-691).
     pub environ: *const Pair,
     /// Number of entries of `environ`.
     pub environ_len: usize,
@@ -56,7 +56,7 @@ pub struct HookView {
     pub arguments_len: usize,
     /// `HOOK_*`.
     pub wanted: u32,
-    /// Of the `REQUEST_*` flags [`REQUEST_SCRIPT_RELOADING`].
+    /// Of the `REQUEST_*` flags [`REQUEST_SCRIPT_RELOADING`] and [`REQUEST_HTTPS`] (which is the connection's here).
     pub flags: u32,
     /// Ordinal of the worker thread in its process, from 1.
     pub thread_id: u32,
@@ -253,6 +253,11 @@ impl<'r> Hook<'r> {
     /// Whether a changed script is loaded again.
     pub fn reloads_scripts(&self) -> bool {
         self.view.flags & REQUEST_SCRIPT_RELOADING != 0
+    }
+
+    /// Whether the client speaks TLS with Apache.
+    pub fn is_https(&self) -> bool {
+        self.view.flags & REQUEST_HTTPS != 0
     }
 
     /// Ordinal of this worker thread, from 1.

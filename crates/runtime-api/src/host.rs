@@ -77,6 +77,11 @@ pub trait Transport {
 
     /// Text of the last failure of a read or send; None if there was none.
     fn last_error(&self) -> Option<&[u8]>;
+
+    /// Value of a variable of mod_ssl; None without mod_ssl, and where no hook runs.
+    fn tls_variable(&mut self, _name: &[u8]) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// What the process does for its runtime. Any thread, with or without the GIL; must not block for long.
@@ -196,6 +201,7 @@ impl<T: Transport> Calls<T> {
         send_file: Self::send_file,
         log: Self::log,
         last_error: Self::last_error,
+        tls_variable: Self::tls_variable,
     };
 
     /// The transport behind `context`.
@@ -285,6 +291,16 @@ impl<T: Transport> Calls<T> {
             let text = unsafe { text.get() }.unwrap_or_default();
             transport.log(httpd_level(level), flags, text);
         });
+    }
+
+    unsafe extern "C" fn tls_variable(context: *mut c_void, name: Bytes) -> Bytes {
+        guard(Bytes::NONE, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: the runtime lends the name for the call.
+            let name = unsafe { name.get() }.unwrap_or_default();
+            transport.tls_variable(name).map_or(Bytes::NONE, Bytes::of)
+        })
     }
 
     unsafe extern "C" fn last_error(context: *mut c_void) -> Bytes {

@@ -57,6 +57,10 @@ pub const REQUEST_DAEMON: u32 = 1 << 2;
 pub const REQUEST_IGNORE_ACTIVITY: u32 = 1 << 3;
 /// `RequestView::flags`: the client's method was HEAD, so no byte of a body will be sent.
 pub const REQUEST_HEAD: u32 = 1 << 4;
+/// `RequestView::flags`: `script_filename` is no path but a module, `module:NAME`, which the configuration alone has chosen.
+pub const REQUEST_MODULE: u32 = 1 << 5;
+/// `RequestView::flags`: WSGIScriptReloading is `Modules`.
+pub const REQUEST_MODULE_RELOADING: u32 = 1 << 6;
 
 /// A request, as the host describes it to the engine. All pointers are valid for the call of `handle` only.
 #[repr(C)]
@@ -152,6 +156,8 @@ pub struct TransportTable {
     pub log: unsafe extern "C" fn(context: *mut c_void, level: c_int, flags: u32, text: Bytes),
     /// Text of the last failure of a read or send, valid until the next call of the table; null if there was none.
     pub last_error: unsafe extern "C" fn(context: *mut c_void) -> Bytes,
+    /// Value of a variable of mod_ssl, valid until the next call of the table; null without mod_ssl. For hooks only.
+    pub tls_variable: unsafe extern "C" fn(context: *mut c_void, name: Bytes) -> Bytes,
 }
 
 /// `log` flags: the record continues a report, so it carries no `[script …]` prefix (REQ-800).
@@ -194,6 +200,8 @@ pub enum Outcome {
     TimedOut = 6,
     /// The client was gone when something was sent; not an error (REQ-490).
     Aborted = 7,
+    /// As `Failed`, because an extension module works in the main interpreter only (WSGI5220): 500, and the page says so.
+    MainOnly = 8,
 }
 
 /// Result of `start` and `load`: done.
@@ -224,7 +232,7 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
-    /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only the log is used, are valid
+    /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only log and TLS variables are used, are valid
     /// for the call. Values go to `answer`.
     pub hook: unsafe extern "C" fn(
         hook: *const HookView,

@@ -28,6 +28,18 @@ pub struct HandlerScript {
     pub pass_authorization: Option<bool>,
 }
 
+/// WSGIScriptReloading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reloading {
+    /// Changes are not looked for.
+    Off,
+    /// A script is taken up again when its file changes, a module target when the file of that module does.
+    #[default]
+    On,
+    /// As `On`, and a module target also when the file of another loaded module of its package changes.
+    Modules,
+}
+
 /// What one context says; None is "not said here", which differs from "said to be the default".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layer {
@@ -40,7 +52,7 @@ pub struct Layer {
     /// WSGICallableObject.
     pub callable_object: Option<String>,
     /// WSGIScriptReloading.
-    pub script_reloading: Option<bool>,
+    pub script_reloading: Option<Reloading>,
     /// WSGIPassAuthorization.
     pub pass_authorization: Option<bool>,
     /// WSGIPassApacheRequest.
@@ -163,8 +175,9 @@ impl<'a> Effective<'a> {
     }
 
     /// WSGIScriptReloading.
-    pub fn script_reloading(&self) -> bool {
-        self.switch(|layer| layer.script_reloading, true)
+    pub fn script_reloading(&self) -> Reloading {
+        let own = self.directory.and_then(|layer| layer.script_reloading);
+        own.or(self.server.script_reloading).unwrap_or_default()
     }
 
     /// WSGIPassAuthorization.
@@ -239,3 +252,6 @@ impl<'a> Effective<'a> {
         self.find(|layer| layer.auth_group_script.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,12 +24,12 @@ mod testing;
 mod values;
 pub mod words;
 
-pub use alias::{Alias, ServerConfig};
+pub use alias::{Alias, Callable, ModuleTarget, NotAModule, ServerConfig};
 pub use directive::{Arity, Context, Directive, Effect, Override, Scope, apply, close_block};
 pub use error::ConfigError;
 pub use global::{Global, ImportScript, InterpreterBlock, Notice, NoticeLevel};
 pub use group::{Account, DaemonGroup, DaemonOptions};
-pub use layer::{Effective, HandlerScript, HookScript, Layer, MapHead};
+pub use layer::{Effective, HandlerScript, HookScript, Layer, MapHead, Reloading};
 pub use options::{DAEMON_OPTIONS, DaemonOption};
 pub use origin::{Origin, Origins, Section};
 pub use place::{Host, Place};

@@ -129,6 +129,128 @@ impl DaemonGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::Reading;
+
+    /// Settings of the Python of a group, or of Apache's children.
+    fn settings(lines: &str, group: Option<&str>) -> PythonSettings {
+        let global = Reading::of(lines).global;
+        let group = group.map(|name| {
+            let found = global.daemon_groups.iter().find(|known| known.name == name);
+            found.unwrap()
+        });
+        global.python_settings(group, ProcessFacts::default())
+    }
+
+    /// DIR-081, DIR-083, DIR-084, DP-50, DP-51, DP-52: only the home of the whole server holds for groups as well.
+    #[test]
+    fn what_groups_inherit() {
+        let lines = "WSGIPythonHome /home\nWSGIPythonPath /path\nWSGIPythonEggs /eggs
+             WSGIDaemonProcess plain\nWSGIDaemonProcess empty python-home=\"\"
+             WSGIDaemonProcess own python-home=/own python-path=/a:/b python-eggs=/e home=/w switch-interval=0.1";
+        let of = |group| {
+            let found = settings(lines, group);
+            (found.home, found.path, found.eggs, found.working_directory)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let path = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
+        assert_eq!(
+            of(None),
+            (some("/home"), path(&["/path"]), some("/eggs"), None)
+        );
+        assert_eq!(of(Some("plain")), (some("/home"), path(&[]), None, None));
+        assert_eq!(of(Some("empty")), of(Some("plain")));
+        assert_eq!(
+            of(Some("own")),
+            (some("/own"), path(&["/a", "/b"]), some("/e"), some("/w"))
+        );
+        assert_eq!(settings(lines, None).switch_interval, None);
+        assert_eq!(settings(lines, Some("own")).switch_interval, Some(0.1));
+        assert_eq!(settings(lines, Some("own")).process_group, "own");
+    }
+
+    /// DIR-085 to DIR-090, DIR-093, KD-38: what holds everywhere, and where nothing is said.
+    #[test]
+    fn what_holds_everywhere() {
+        let nothing = settings("", None);
+        assert!(nothing.destroy_interpreters && nothing.case_sensitive);
+        assert!(!nothing.dont_write_bytecode);
+        assert_eq!((nothing.optimize, nothing.warnings.len()), (0, 0));
+        let lines = "WSGIDaemonProcess g\nWSGIPythonOptimize 2\nWSGIPythonWarnings ignore
+             WSGIDontWriteBytecode On\nWSGIDestroyInterpreter Off\nWSGICaseSensitivity Off";
+        for group in [None, Some("g")] {
+            let found = settings(lines, group);
+            assert!(!found.destroy_interpreters && !found.case_sensitive);
+            assert!(found.dont_write_bytecode);
+            assert_eq!((found.optimize, found.warnings.len()), (2, 1));
+        }
+    }
+
+    /// DIR-097, DIR-098: sections of the process, by name in its case, the most specific last, among equals as in the file; below
+    /// all of them the top level.
+    #[test]
+    fn sections_of_a_process() {
+        let block = |selectors: &str, path: &str| {
+            format!(
+                "<WSGIInterpreterOptions {selectors}>\nWSGIPythonPath {path}\n</WSGIInterpreterOptions>\n"
+            )
+        };
+        let lines = [
+            "WSGIDaemonProcess g\nWSGIDaemonProcess G\nWSGIRestrictStdin On\n".to_owned(),
+            block("process-group=g application-group=a", "/both"),
+            block("process-group=g", "/process"),
+            block("application-group=a", "/application"),
+            block("", "/all"),
+            block("process-group=%{GLOBAL}", "/embedded"),
+            block("process-group=g", "/process2"),
+        ]
+        .concat();
+        for (group, expected) in [
+            (None, &["/all", "/application", "/embedded"][..]),
+            (
+                Some("g"),
+                &["/all", "/process", "/application", "/process2", "/both"],
+            ),
+            (Some("G"), &["/all", "/application"]),
+        ] {
+            let rules = settings(&lines, group).interpreters;
+            assert_eq!(rules[0].restrict_stdin, Some(true), "top level");
+            let paths: Vec<_> = rules.iter().flat_map(|rule| &rule.path).collect();
+            assert_eq!(paths, expected, "{group:?}");
+        }
+    }
+
+    /// DP-40, DP-60 to DP-72, DMN-216: limits of a group; no socket timeout is Apache's.
+    #[test]
+    fn limits() {
+        let of = |options: &str| {
+            let reading = Reading::of(&format!("WSGIDaemonProcess g {options}"));
+            reading.global.daemon_groups[0].limits(60)
+        };
+        assert_eq!(of("").socket_timeout, 60);
+        assert_eq!(of("socket-timeout=5").socket_timeout, 5);
+        let found = of(
+            "maximum-requests=1 startup-timeout=2 shutdown-timeout=3 deadlock-timeout=4 inactivity-timeout=5 \
+             request-timeout=6 interrupt-timeout=7 graceful-timeout=8 eviction-timeout=9 restart-interval=10 \
+             queue-timeout=11 cpu-time-limit=12 memory-limit=13 virtual-memory-limit=14",
+        );
+        let numbers = [
+            found.maximum_requests,
+            found.startup_timeout,
+            found.shutdown_timeout,
+            found.deadlock_timeout,
+            found.inactivity_timeout,
+            found.request_timeout,
+            found.interrupt_timeout,
+            found.graceful_timeout,
+            found.eviction_timeout,
+            found.restart_interval,
+            found.queue_timeout,
+            found.cpu_time,
+            found.memory,
+            found.virtual_memory,
+        ];
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    }
 
     fn python(minor: u32, free_threaded: bool) -> PythonFacts {
         PythonFacts {

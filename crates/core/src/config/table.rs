@@ -8,7 +8,7 @@ use super::{ConfigError, NoticeLevel, set, values};
 pub static DIRECTIVES: &[Directive] = &[
     Directive {
         name: "WSGIScriptAlias",
-        syntax: "URL-path file [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]",
+        syntax: "URL-path file|module:name[:callable] [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]",
         arity: Arity::Raw,
         context: Context::SV,
         over: Override::None,
@@ -16,7 +16,7 @@ pub static DIRECTIVES: &[Directive] = &[
         default: "none",
         since: "1.0",
         help: "Maps a URL path, and all below it, to a WSGI script file.",
-        doc: "Maps a URL path, and all below it, to a WSGI script file. The path matches whole components, as with Alias; longer paths have to stand first. The options choose the process group, the interpreter and the callable for the requests that it maps, and win over the directives of the same meaning. With both `process-group` and `application-group` given, the script is loaded when the process starts.",
+        doc: "Maps a URL path, and all below it, to a WSGI script file. The path matches whole components, as with Alias; longer paths have to stand first. The options choose the process group, the interpreter and the callable for the requests that it maps, and win over the directives of the same meaning. With both `process-group` and `application-group` given, the script is loaded when the process starts.\n\nThe target may be a module: with `module:mysite.wsgi:application` Python imports `mysite.wsgi` by its name and calls its attribute `application`. Attributes may be dotted (`module:mysite:api.application`), and with `()` a function is called once, without arguments, to make the application (`module:mysite:create_app()`). Without a callable that of `callable-object` or WSGICallableObject is used. The module is looked for on `sys.path`: say where it is with `python-path`, `home` or `python-home` of the process group, in embedded mode with WSGIPythonPath or WSGIPythonHome. SCRIPT_NAME is the URL path of the alias, PATH_INFO the rest. There is no file, so `<Directory>`, `.htaccess`, `Options ExecCGI` and `script-user` do not apply: control access with `<Location>`. WSGIScriptReloading says which changes are noticed.",
         example: "WSGIScriptAlias / /srv/site/app.wsgi process-group=site application-group=%{GLOBAL}",
         effect: Effect::Now,
         in_interpreter_options: false,
@@ -25,7 +25,7 @@ pub static DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "WSGIScriptAliasMatch",
-        syntax: "regex file [options]",
+        syntax: "regex file|module:name[:callable] [options]",
         arity: Arity::Raw,
         context: Context::SV,
         over: Override::None,
@@ -33,7 +33,7 @@ pub static DIRECTIVES: &[Directive] = &[
         default: "none",
         since: "1.0",
         help: "Like WSGIScriptAlias, with a regular expression for the URL path, which is not anchored.",
-        doc: "Like WSGIScriptAlias, with a regular expression for the URL path, which is not anchored. `$0` to `$9` in the file stand for what it captured; the rest of the URL behind the match is appended.",
+        doc: "Like WSGIScriptAlias, with a regular expression for the URL path, which is not anchored. `$0` to `$9` in the file stand for what it captured; the rest of the URL behind the match is appended. In a target that is a module nothing is substituted, so that clients do not choose what is imported; SCRIPT_NAME is the URL up to the end of the match, which has to be the end of a component.",
         example: "WSGIScriptAliasMatch ^/sites/([^/]+) /srv/$1/app.wsgi",
         effect: Effect::Now,
         in_interpreter_options: false,
@@ -181,7 +181,7 @@ pub static DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "WSGIScriptReloading",
-        syntax: "On|Off",
+        syntax: "On|Off|Modules",
         arity: Arity::One,
         context: Context::SVDH,
         over: Override::FileInfo,
@@ -189,12 +189,12 @@ pub static DIRECTIVES: &[Directive] = &[
         default: "On",
         since: "1.0",
         help: "Whether a changed script file is noticed at the next request.",
-        doc: "Whether a changed script file is noticed at the next request. In embedded mode the script is loaded again; a daemon process is replaced.",
+        doc: "Whether a changed script file is noticed at the next request. In embedded mode the script is loaded again; a daemon process is replaced. Of a target that is a module, `On` watches the file of that module, and `Modules` those of all loaded modules of its top-level package, as a development server does; for script files `Modules` means `On`. In embedded mode only the target's module itself is imported again, whichever file has changed; what other modules hold stays.",
         example: "WSGIScriptReloading Off",
         effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
-        set: |n, a, p| set::layer_switch(n, a, p, |l| &mut l.script_reloading),
+        set: set::script_reloading,
     },
     Directive {
         name: "WSGIPassAuthorization",
@@ -459,7 +459,7 @@ pub static DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "WSGIImportScript",
-        syntax: "file process-group=name application-group=name",
+        syntax: "file|module:name[:callable] process-group=name application-group=name",
         arity: Arity::Raw,
         context: Context::SV,
         over: Override::None,
@@ -467,7 +467,7 @@ pub static DIRECTIVES: &[Directive] = &[
         default: "none",
         since: "2.0",
         help: "A script that each process of the group loads when it starts, before it takes requests.",
-        doc: "A script that each process of the group loads when it starts, before it takes requests.",
+        doc: "A script that each process of the group loads when it starts, before it takes requests. It may be a module, as with WSGIScriptAlias.",
         example: "WSGIImportScript /srv/site/warm.py process-group=site application-group=%{GLOBAL}",
         effect: Effect::Now,
         in_interpreter_options: false,
@@ -1150,3 +1150,6 @@ pub static DIRECTIVES: &[Directive] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests;

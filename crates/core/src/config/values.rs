@@ -163,3 +163,92 @@ pub(super) fn group_value(
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// GEN-10: C's atoi, and whether the whole text was a number.
+    #[test]
+    fn leading_numbers() {
+        for (text, number, whole) in [
+            ("5", 5, true),
+            ("05", 5, true),
+            ("+5", 5, true),
+            ("-5", -5, true),
+            (" \t5", 5, true),
+            ("-0", 0, true),
+            ("5s", 5, false),
+            ("5 ", 5, false),
+            ("1.5", 1, false),
+            ("0x10", 0, false),
+            ("abc", 0, false),
+            ("", 0, false),
+            ("+", 0, false),
+            ("+-5", 0, false),
+            ("- 5", 0, false),
+            ("\u{a0}5", 0, false),
+            ("99999999999999999999", i64::MAX, true),
+            ("-99999999999999999999", -i64::MAX, true),
+        ] {
+            assert_eq!(leading_number(text), (number, whole), "{text:?}");
+        }
+    }
+
+    /// GEN-11: C's atof.
+    #[test]
+    fn leading_floats() {
+        for (text, number) in [
+            ("1.5", 1.5),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e3", 1000.0),
+            ("1e", 1.0),
+            ("1e+x", 1.0),
+            (" -2.5x", -2.5),
+            ("2é", 2.0),
+            ("abc", 0.0),
+            ("", 0.0),
+            ("nan", 0.0),
+            ("-inf", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(leading_float(text), number, "{text:?}");
+        }
+    }
+
+    /// DP-50: what names a Python.
+    #[test]
+    fn versions() {
+        for text in ["3.11", "3.13t"] {
+            assert!(is_version(text), "{text}");
+        }
+        for text in ["", "3", "3.", ".3", "3.x", "3.11.2", "t", "3.13T", "-3.1"] {
+            assert!(!is_version(text), "{text}");
+        }
+    }
+
+    proptest! {
+        /// GEN-10: what is a number of 64 bits for Rust is the same one here.
+        #[test]
+        fn numbers_are_numbers(number in -i64::MAX..=i64::MAX, rest in "([a-z. ].{0,5})?") {
+            let found = leading_number(&format!(" {number}{rest}"));
+            prop_assert_eq!(found, (number, rest.is_empty()));
+        }
+
+        /// GEN-11: any text is a number, and a whole number over 0 is read alike in both ways.
+        #[test]
+        fn floats(text in "[-+.0-9eE ]{0,6}.{0,3}", number in 0.001..1e9_f64) {
+            prop_assert!(!leading_float(&text).is_nan());
+            prop_assert_eq!(positive_float(&number.to_string()), Some(number));
+            prop_assert_eq!(leading_float(&format!("{number}s")), number);
+        }
+
+        /// DIR-083: no empty entries, and nothing is lost.
+        #[test]
+        fn paths(entries in proptest::collection::vec("[^:]{0,4}", 0..5)) {
+            let wanted: Vec<_> = entries.iter().filter(|entry| !entry.is_empty()).cloned().collect();
+            prop_assert_eq!(path_list(&entries.join(":")), wanted);
+        }
+    }
+}

@@ -41,6 +41,24 @@ pub fn target_for(alias: &[u8], target: &[u8], uri: &[u8]) -> Option<Vec<u8>> {
     Some([target, rest].concat())
 }
 
+/// Where PATH_INFO begins if an alias, or an expression, has taken the first `taken` bytes of `uri` and its target is a module
+/// (a file would show where it ends): at a slash, or at the end. None if that is inside a component.
+///
+/// ```
+/// use wsgi_core::request::alias::path_info_behind;
+/// assert_eq!(path_info_behind(b"/app/x", 4), Some(4));
+/// assert_eq!(path_info_behind(b"/app//x", 6), Some(4));
+/// assert_eq!(path_info_behind(b"/apple", 4), None);
+/// ```
+pub fn path_info_behind(uri: &[u8], taken: usize) -> Option<usize> {
+    let (head, rest) = uri.split_at_checked(taken)?;
+    if head.ends_with(b"/") {
+        let slashes = head.iter().rev().take_while(|byte| **byte == b'/').count();
+        return Some(taken - slashes);
+    }
+    (rest.is_empty() || rest.starts_with(b"/")).then_some(taken)
+}
+
 /// Start and end of what each group of a regular expression matched, the whole match first; None for a group
 /// that took no part.
 pub type Captures = [Option<(usize, usize)>; 10];
@@ -172,7 +190,41 @@ mod tests {
         assert_eq!(target_for_match(b"/s", b"/x", &captures(&[None])), None);
     }
 
+    /// REQ-111, for modules: the slash in front of PATH_INFO belongs to it, whichever alias took it.
+    #[test]
+    fn path_info_of_modules() {
+        for (uri, taken, start) in [
+            ("/", 1, Some(0)),
+            ("/x", 1, Some(0)),
+            ("//x", 2, Some(0)),
+            ("/app", 4, Some(4)),
+            ("/app/", 4, Some(4)),
+            ("/app/", 5, Some(4)),
+            ("/app///x", 7, Some(4)),
+            ("/app/x", 3, None),
+            ("/x", 0, Some(0)),
+            ("", 0, Some(0)),
+            ("/x", 3, None),
+        ] {
+            assert_eq!(
+                path_info_behind(uri.as_bytes(), taken),
+                start,
+                "{uri} {taken}"
+            );
+        }
+    }
+
     proptest! {
+        /// PATH_INFO is empty or begins with a slash, and SCRIPT_NAME does not end with one.
+        #[test]
+        fn module_paths_are_cut_at_slashes(uri in "[/ab]{0,8}", taken in 0..10_usize) {
+            if let Some(start) = path_info_behind(uri.as_bytes(), taken) {
+                prop_assert!(start <= taken);
+                prop_assert!(uri[start..].is_empty() || uri[start..].starts_with('/'));
+                prop_assert!(start == taken || !uri[..start].ends_with('/'));
+            }
+        }
+
         /// DIR-005: what is matched equals the alias but for runs of slashes and ends at a component's end; and
         /// whatever has such a head is matched.
         #[test]

@@ -280,12 +280,14 @@ fn a_reload_is_replaced_at_once() {
     assert_eq!(group.act(Event::Ready { slot: 1 }), []);
 }
 
-/// Many reloads with long requests: the longest-draining process makes room.
+/// Many reloads with long requests: when all slots are taken the next process waits for one that drains. The oldest has to
+/// make room, but not before its graceful-timeout.
 #[test]
 fn draining_processes_do_not_block_the_group() {
     let mut group = Group::serving(plan(1));
     let reason = Reason::ScriptReload;
-    for slot in 0..3 {
+    let slots = board::slots_for(1);
+    for slot in 0..slots - 1 {
         let actions = group.act(Event::Replace {
             slot,
             reason,
@@ -293,19 +295,33 @@ fn draining_processes_do_not_block_the_group() {
         });
         assert_eq!(spawns(&actions), [slot + 1]);
         group.act(Event::Ready { slot: slot + 1 });
+        group.now += 100;
     }
-    let actions = group.act(Event::Replace {
+    let first = group.now - 100 * Millis::from(slots - 1);
+    let last = Event::Replace {
+        slot: slots - 1,
+        reason,
+        draining: true,
+    };
+    assert_eq!(group.act(last), []);
+    assert_eq!(group.roster.next_wake(), Some(first + 15_000));
+    // One that ends in time is all that is needed.
+    assert_eq!(spawns(&group.act(exited(3))), [3]);
+    group.act(Event::Ready { slot: 3 });
+    group.act(Event::Replace {
         slot: 3,
         reason,
         draining: true,
     });
+    assert_eq!(group.after(first + 14_999 - group.now), []);
     assert_eq!(
-        actions,
+        group.after(1),
         [Action::Stop {
             slot: 0,
             reason: Reason::ShutdownSignal
         }]
     );
+    assert_eq!(group.roster.next_wake(), None);
     assert_eq!(spawns(&group.act(exited(0))), [0]);
 }
 
@@ -350,7 +366,7 @@ fn a_generation_is_bounded() {
     assert_eq!(group.after(STOP_TIME), [Action::Kill { slot: 0 }]);
 }
 
-/// DMN-550: a stop is SIGTERM, and SIGKILL after 3 s; DMN-541: no replacement.
+/// DP-04, DP-103, DMN-550: a stop is SIGTERM, and SIGKILL after 3 s; DMN-541: no replacement.
 #[test]
 fn a_stop_is_bounded() {
     let mut group = Group::serving(plan(2));

@@ -167,6 +167,8 @@ pub enum AnswerEnd {
     Unavailable = 4,
     /// Interrupted by a request timeout before the head: 504.
     TimedOut = 6,
+    /// As `Failed`, because an extension module works in the main interpreter only: 500 with an explanation.
+    MainOnly = 7,
 }
 
 impl AnswerEnd {
@@ -187,6 +189,7 @@ impl AnswerEnd {
             [3] => AnswerEnd::NotFound,
             [4] => AnswerEnd::Unavailable,
             [6] => AnswerEnd::TimedOut,
+            [7] => AnswerEnd::MainOnly,
             _ => return Err(WireError::Malformed(Kind::End)),
         })
     }
@@ -285,7 +288,15 @@ mod tests {
     #[test]
     fn every_end_and_refusal_comes_back() {
         use AnswerEnd::*;
-        for end in [Complete, Failed, CutShort, NotFound, Unavailable, TimedOut] {
+        for end in [
+            Complete,
+            Failed,
+            CutShort,
+            NotFound,
+            Unavailable,
+            TimedOut,
+            MainOnly,
+        ] {
             let mut out = Vec::new();
             end.encode(&mut out);
             assert_eq!(

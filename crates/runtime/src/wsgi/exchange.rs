@@ -34,6 +34,8 @@ pub(crate) struct Exchange {
     answer: Mutex<Answer>,
     lines: Mutex<Lines>,
     has_lines: AtomicBool,
+    /// See [`Exchange::wants_main_interpreter`].
+    needs_main: AtomicBool,
     pub(super) counts_activity: bool,
     /// The client wants no body, so none can be missing.
     is_head: bool,
@@ -100,6 +102,7 @@ impl Exchange {
             answer: Mutex::default(),
             lines: Mutex::default(),
             has_lines: AtomicBool::new(false),
+            needs_main: AtomicBool::new(false),
             counts_activity,
             is_head,
             script,
@@ -350,8 +353,15 @@ impl Exchange {
         match (answer.is_complete, answer.is_committed) {
             (true, _) => Outcome::Complete,
             (false, true) => Outcome::CutShort,
+            (false, false) if self.needs_main.load(Ordering::Relaxed) => Outcome::MainOnly,
             (false, false) => Outcome::Failed,
         }
+    }
+
+    /// The application fails because it is not in the main interpreter: if it gets no answer out, that is what the client
+    /// is told.
+    pub(crate) fn wants_main_interpreter(&self) {
+        self.needs_main.store(true, Ordering::Relaxed);
     }
 
     /// One record of the request's log; the thread holds no GIL.
@@ -364,6 +374,11 @@ impl Exchange {
         {
             process::log_bytes(level, text);
         }
+    }
+
+    /// A variable of mod_ssl, which may have none; None if the request is over. The thread holds no GIL.
+    pub(crate) fn tls_variable(&self, name: &[u8]) -> Option<Option<Vec<u8>>> {
+        self.lent.with(|transport| transport.tls_variable(name))
     }
 
     fn log_enabled(&self, level: c_int, text: &str) {

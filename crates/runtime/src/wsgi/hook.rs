@@ -15,6 +15,7 @@ use wsgi_runtime_api::hook::{HOOK_ITEMS, HOOK_NAMES, Hook, HookOutcome, Value};
 use super::current::InRequest;
 use super::environ;
 use super::exchange::Exchange;
+use super::hook_tls::Auth;
 use super::process;
 use super::report;
 use super::script::{self, Changed, Context, Found};
@@ -22,7 +23,7 @@ use super::spare;
 use super::state::State;
 use crate::python::interpreter::{self, no_thread_state};
 use crate::python::lend::lend;
-use crate::python::{Arrival, objects};
+use crate::python::{Arrival, class, objects};
 
 /// Calls the functions on the calling thread, which holds no GIL.
 pub(crate) fn call(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome {
@@ -98,7 +99,9 @@ fn load_and_call(
         Found::Changed | Found::Failed => return Ok(HookOutcome::NotLoaded),
     };
     let errors = spare::armed(py, state, exchange)?;
-    let outcome = call_all(py, hook, &module, &errors);
+    let auth = Auth::new(Arc::clone(exchange), hook.is_https());
+    let outcome = class::instance(state.types.auth.bind(py), auth)
+        .and_then(|auth| call_all(py, hook, &module, &errors, &auth));
     drop(errors);
     spare::disarm(py, state);
     outcome
@@ -109,8 +112,9 @@ fn call_all<'py>(
     hook: &mut Hook<'_>,
     module: &Bound<'py, PyModule>,
     errors: &Bound<'py, PyAny>,
+    auth: &Bound<'py, PyAny>,
 ) -> PyResult<HookOutcome> {
-    let mut arguments = vec![environ(py, hook, errors)?.into_any()];
+    let mut arguments = vec![environ(py, hook, errors, auth)?.into_any()];
     for text in hook.arguments() {
         arguments.push(objects::latin1(py, text)?.into_any());
     }
@@ -150,6 +154,7 @@ fn environ<'py>(
     py: Python<'py>,
     hook: &Hook<'_>,
     errors: &Bound<'py, PyAny>,
+    auth: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
     for (name, value) in hook.environ() {
@@ -162,6 +167,8 @@ fn environ<'py>(
     if hook.wanted() != HOOK_NAMES {
         environ.set_item("mod_wsgi.version", COMPATIBLE_VERSION)?;
         environ.set_item("apache.version", process::settings().facts.apache_version)?;
+        environ.set_item("mod_ssl.is_https", auth.getattr("ssl_is_https")?)?;
+        environ.set_item("mod_ssl.var_lookup", auth.getattr("ssl_var_lookup")?)?;
     }
     environ.set_item("wsgi.errors", errors)?;
     Ok(environ)

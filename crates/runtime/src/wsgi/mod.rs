@@ -4,6 +4,7 @@
 //! where the application runs ([`run`]); what can be sent without Python is sent after leaving it again.
 
 mod adapter;
+mod advice;
 mod body;
 mod counters;
 mod current;
@@ -14,11 +15,13 @@ mod file_wrapper;
 pub(crate) mod finish;
 mod head;
 pub(crate) mod hook;
+mod hook_tls;
 mod input;
 mod lines;
 mod module;
 pub(crate) mod process;
 mod report;
+mod resolve;
 mod run;
 mod script;
 pub(crate) mod setup;
@@ -26,6 +29,7 @@ mod signals;
 mod spare;
 pub(crate) mod state;
 mod streams;
+mod target;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +40,7 @@ use wsgi_runtime_api::engine::{Block, Request, Transport};
 
 use self::exchange::{Exchange, Rest};
 use self::process::{CRITICAL, ERROR, INFO, WARNING};
-use self::run::{After, Body};
+use self::run::{After, Body, Looked};
 use self::script::{Changed, Context, Found};
 use crate::python::interpreter::{self, no_thread_state};
 use crate::python::lend::lend;
@@ -75,16 +79,12 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
     let Ok(interpreter) = interpreter::get(name) else {
         return unavailable();
     };
-    let modified = if request.reloads_scripts() {
-        script::modified(request.script())
-    } else {
-        None
-    };
+    let looked = look(request, interpreter);
     let arrived = Instant::now();
     let entered = interpreter.enter(Arrival::Request, |py, state| {
         exchange.counters.waited_for_gil(arrived.elapsed());
         state.clear_graveyard(py);
-        run::run(py, state, request, exchange, modified)
+        run::run(py, state, request, exchange, looked)
     });
     let Ok(after) = entered else {
         no_thread_state(interpreter.name());
@@ -110,6 +110,23 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
     }
 }
 
+/// Looks at the files of what the request wants, without the GIL.
+fn look(request: &Request<'_>, interpreter: &Interpreter) -> Looked {
+    if !request.reloads_scripts() {
+        return Looked::default();
+    }
+    match (run::wanted(request), interpreter.state()) {
+        (Some(wanted), Some(state)) => Looked {
+            stale: state.targets.stale(&wanted),
+            ..Looked::default()
+        },
+        _ => Looked {
+            modified: script::modified(request.script()),
+            ..Looked::default()
+        },
+    }
+}
+
 /// Bytes that wait in the graveyard until the next request, at most; more are freed at once.
 const MOST_BURIED: usize = 4 * 1024 * 1024;
 
@@ -126,7 +143,7 @@ fn bury(interpreter: &'static Interpreter, kept: Vec<pyo3::pybacked::PyBackedByt
     }
 }
 
-/// Loads a script outside of any request; false if that failed, which was logged.
+/// Loads a script, or imports the module of a target `module:NAME[:CALLABLE]`, outside of any request; false if that failed, which was logged.
 pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
     let unavailable = || {
         let text = format!(
@@ -140,7 +157,12 @@ pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
     let Ok(interpreter) = interpreter::get(application_group) else {
         return unavailable();
     };
+    let module = script.strip_prefix(b"module:");
+    let module = module.map(String::from_utf8_lossy);
     let loaded = interpreter.enter(Arrival::Errand, |py, state| {
+        if let Some(module) = &module {
+            return target::preload(py, state, module);
+        }
         let modified = script::modified(script);
         let scripts = &state.scripts;
         scripts

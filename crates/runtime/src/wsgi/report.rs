@@ -6,10 +6,12 @@ use std::ffi::c_int;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
+use super::advice;
 use super::current;
 use super::process::{self, ERROR, INFO};
 
-/// Logs an exception that ended, or disturbed, the processing of a script: WSGI0174, or WSGI0175 for SystemExit.
+/// Logs an exception that ended, or disturbed, the processing of a script: WSGI0174, or WSGI0175 for SystemExit;
+/// and what it is really about, where that is known.
 pub(crate) fn script_exception(py: Python<'_>, error: &PyErr, script: &str, interpreter: &str) {
     let code = if is_system_exit(py, error) {
         "WSGI0175"
@@ -23,6 +25,12 @@ pub(crate) fn script_exception(py: Python<'_>, error: &PyErr, script: &str, inte
         process::describe_location()
     );
     exception(py, error, ERROR, &header);
+    if let Some(advice) = advice::on(py, error, interpreter) {
+        line(py, ERROR, &advice);
+        if let Some(exchange) = current::exchange() {
+            exchange.wants_main_interpreter();
+        }
+    }
 }
 
 /// Logs an exception under a header of its own, which begins with a code.

@@ -23,10 +23,29 @@ use super::report;
 use super::script::{Changed, Context, Found};
 use super::spare;
 use super::state::State;
+use super::target::{self, Wanted};
 use crate::python::{class, descriptor, objects};
 
 /// Bodies up to this size are copied, so that no Python object is left when they are sent, bytes.
 const MOST_COPIED: usize = 32 * 1024;
+
+/// What the files of a script or module looked like before the interpreter was entered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looked {
+    /// Of a script: its time.
+    pub(super) modified: Option<i64>,
+    /// Of a module: which load of it has become stale.
+    pub(super) stale: Option<u64>,
+}
+
+/// The module that the request is for; None if it is for a script file.
+pub(super) fn wanted<'r>(request: &Request<'r>) -> Option<Wanted<'r>> {
+    Some(Wanted {
+        name: request.module()?,
+        callable: request.callable_object(),
+        whole_package: request.reloads_modules(),
+    })
+}
 
 /// What is left to do without the GIL.
 pub(super) enum After {
@@ -75,7 +94,7 @@ pub(super) fn run(
     state: &'static State,
     request: &Request<'_>,
     exchange: &Arc<Exchange>,
-    modified: Option<i64>,
+    looked: Looked,
 ) -> After {
     let id = request
         .environ()
@@ -85,7 +104,7 @@ pub(super) fn run(
         .map(|id| String::from_utf8_lossy(id).into_owned());
     let begun = InRequest::begin(py, state, exchange, id, request.thread_id());
     let after = match &begun {
-        Ok(_) => load_and_call(py, state, request, exchange, modified),
+        Ok(_) => load_and_call(py, state, request, exchange, looked),
         Err(error) => {
             report::script_exception(py, error, exchange.script(), state.interpreter.name());
             After::Outcome(Outcome::Failed)
@@ -101,8 +120,11 @@ fn load_and_call(
     state: &'static State,
     request: &Request<'_>,
     exchange: &Arc<Exchange>,
-    modified: Option<i64>,
+    looked: Looked,
 ) -> After {
+    if let Some(wanted) = wanted(request) {
+        return import_and_call(py, state, request, exchange, &wanted, looked);
+    }
     let changed = match (request.reloads_scripts(), request.is_in_daemon()) {
         (false, _) => Changed::Ignored,
         (true, false) => Changed::Reloaded,
@@ -114,7 +136,7 @@ fn load_and_call(
         py,
         state,
         request.script(),
-        modified,
+        looked.modified,
         changed,
         resource,
         Context::Request,
@@ -142,6 +164,32 @@ fn load_and_call(
     };
     drop(module);
     call(py, state, request, exchange, application)
+}
+
+/// As [`load_and_call`], for a module.
+fn import_and_call(
+    py: Python<'_>,
+    state: &'static State,
+    request: &Request<'_>,
+    exchange: &Arc<Exchange>,
+    wanted: &Wanted<'_>,
+    looked: Looked,
+) -> After {
+    let only_report = request.reloads_scripts() && request.is_in_daemon();
+    let targets = &state.targets;
+    match targets.find(py, state, wanted, looked.stale, only_report) {
+        Ok(target::Found::Application(application)) => {
+            let after = call(py, state, request, exchange, application);
+            if wanted.whole_package && request.reloads_scripts() {
+                // What this request has imported.
+                targets.watch_new(py, state, wanted);
+            }
+            after
+        }
+        Ok(target::Found::Changed) => After::Outcome(Outcome::Reload),
+        Ok(target::Found::Failed) => After::Outcome(exchange_failed(py, exchange)),
+        Err(error) => failed(py, state, exchange, Failure::Raised(error)),
+    }
 }
 
 /// Builds the environ, calls the application and consumes what it returns.

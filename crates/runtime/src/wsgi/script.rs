@@ -42,15 +42,17 @@ pub(crate) struct Script {
 
 /// A lock whose guard may be taken without the GIL and kept with it, which a guard of `Mutex` may not.
 #[derive(Default)]
-struct Turn {
+pub(super) struct Turn {
     is_taken: Mutex<bool>,
     freed: Condvar,
 }
 
-struct Taken<'t>(&'t Turn);
+/// Until it is dropped nobody else has the turn.
+pub(super) struct Taken<'t>(&'t Turn);
 
 impl Turn {
-    fn take(&self) -> Taken<'_> {
+    /// Waits for it. To be called without the GIL.
+    pub(super) fn take(&self) -> Taken<'_> {
         let mut is_taken = self.is_taken.lock();
         while *is_taken {
             self.freed.wait(&mut is_taken);

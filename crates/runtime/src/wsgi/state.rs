@@ -12,10 +12,12 @@ use pyo3::types::{PyDict, PyList, PyModule, PyString, PyType};
 use super::adapter::Adapter;
 use super::environ::Environs;
 use super::file_wrapper::FileWrapper;
+use super::hook_tls::Auth;
 use super::input::Input;
 use super::script::Scripts;
 use super::signals::SignalIntercept;
 use super::streams::{Log, Restricted};
+use super::target::Targets;
 use crate::python::{Interpreter, class};
 
 /// What we keep in an interpreter.
@@ -44,6 +46,8 @@ pub(crate) struct State {
     pub(crate) sys_modules: Py<PyDict>,
     /// Script files that were asked for.
     pub(crate) scripts: Scripts,
+    /// Module targets that were asked for.
+    pub(crate) targets: Targets,
     /// What environs are made from; set at the end of the set-up.
     pub(crate) environs: OnceLock<Environs>,
     /// Bytes that were sent without the GIL and wait for somebody who holds it.
@@ -77,6 +81,8 @@ pub(crate) struct Types {
     pub(crate) log: Py<PyType>,
     /// `mod_wsgi.Adapter`
     pub(crate) adapter: Py<PyType>,
+    /// `mod_wsgi.Auth`
+    pub(crate) auth: Py<PyType>,
     /// `mod_wsgi.FileWrapper`
     pub(crate) file_wrapper: Py<PyType>,
     /// `mod_wsgi.Restricted`
@@ -120,6 +126,7 @@ impl State {
                 input: class::make::<Input>(py)?,
                 log: class::make::<Log>(py)?,
                 adapter: class::make::<Adapter>(py)?,
+                auth: class::make::<Auth>(py)?,
                 file_wrapper: class::make::<FileWrapper>(py)?,
                 restricted: class::make::<Restricted>(py)?,
                 signal_intercept: class::make::<SignalIntercept>(py)?,
@@ -133,6 +140,7 @@ impl State {
             text_wrapper: py.import("io")?.getattr("TextIOWrapper")?.unbind(),
             sys_modules: sys_modules.unbind(),
             scripts: Scripts::default(),
+            targets: Targets::default(),
             environs: OnceLock::new(),
             graveyard: Mutex::new(Vec::new()),
             has_dead: AtomicBool::new(false),

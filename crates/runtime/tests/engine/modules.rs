@@ -2,7 +2,7 @@
 
 use crate::{evaluate, python};
 
-/// API-100, API-110 to API-119, REQ-850: the module and its attributes.
+/// REQ-851, API-100, API-110 to API-119, REQ-850: the module and its attributes.
 #[test]
 fn the_module_mod_wsgi() {
     let script = python().script(&crate::evaluating(

@@ -127,6 +127,13 @@ fn unquoted(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::unquoted;
+    use crate::config::Global;
+    use crate::config::testing::Reading;
+    use crate::python::HashSeed;
+
+    fn global(lines: &str) -> Global {
+        Reading::of(lines).global
+    }
 
     /// DIR-094: quotes around a name are not part of it.
     #[test]
@@ -141,5 +148,161 @@ mod tests {
         ] {
             assert_eq!(unquoted(value), name);
         }
+    }
+
+    /// DIR-088, DOC-11: random is random; numbers are decimal and of 32 bits.
+    #[test]
+    fn hash_seeds() {
+        for (text, seed) in [
+            ("random", HashSeed::Random),
+            ("0", HashSeed::Fixed(0)),
+            ("007", HashSeed::Fixed(7)),
+            ("4294967295", HashSeed::Fixed(u32::MAX)),
+        ] {
+            let found = global(&format!("WSGIPythonHashSeed {text}"));
+            assert_eq!(found.hash_seed, seed);
+        }
+        assert_eq!(global("").hash_seed, HashSeed::Default);
+        for text in ["Random", "4294967296", "+1", "-0", "0x1", "1x", "\"1 \""] {
+            let message = Reading::refusal(&format!("WSGIPythonHashSeed {text}"));
+            assert!(message.contains("WSGIPythonHashSeed"), "{message}");
+        }
+    }
+
+    /// DIR-085, GEN-10: as C reads it, over 0 as it is, with a warning where it is more than a number.
+    #[test]
+    fn optimisation() {
+        for (text, level, warns) in [
+            ("2", 2, false),
+            ("5", 5, false),
+            ("-1", 0, false),
+            ("2x", 2, true),
+            ("abc", 0, true),
+            ("99999999999", i32::MAX, false),
+        ] {
+            let found = global(&format!("WSGIPythonOptimize {text}"));
+            assert_eq!(found.optimize, level, "{text}");
+            assert_eq!(found.notices.len(), usize::from(warns), "{text}");
+        }
+    }
+
+    /// DIR-089, GEN-11: at top level, and in a section for its interpreters only.
+    #[test]
+    fn switch_intervals() {
+        let found = global(
+            "WSGISwitchInterval 1\n<WSGIInterpreterOptions>\nWSGISwitchInterval 0.5\n</WSGIInterpreterOptions>",
+        );
+        assert_eq!(found.interpreters.switch_interval, Some(1.0));
+        let block = &found.interpreter_blocks[0];
+        assert_eq!(block.rule.switch_interval, Some(0.5));
+        for text in ["0", "-1", "1s", "x", "inf", "nan"] {
+            Reading::refusal(&format!("WSGISwitchInterval {text}"));
+        }
+    }
+
+    /// DIR-081, DIR-083, DIR-084, DIR-086, DIR-087, DIR-090, DIR-093: the last one counts; filters of warnings add up.
+    #[test]
+    fn last_values() {
+        let found = global(
+            "WSGIPythonHome /a\nWSGIPythonHome '/b c'
+             WSGIPythonPath /a:/b\nWSGIPythonPath /c::/d:
+             WSGIPythonEggs /a\nWSGIPythonEggs /b
+             WSGIPythonWarnings one\nWSGIPythonWarnings 'two 2'
+             WSGIDontWriteBytecode Off\nWSGIDontWriteBytecode On
+             WSGIDestroyInterpreter On\nWSGIDestroyInterpreter Off
+             WSGICaseSensitivity Off\nWSGICaseSensitivity on",
+        );
+        assert_eq!(found.python_home.as_deref(), Some("/b c"));
+        assert_eq!(found.python_path, ["/c", "/d"]);
+        assert_eq!(found.python_eggs.as_deref(), Some("/b"));
+        assert_eq!(found.warnings, ["one", "two 2"]);
+        assert_eq!(found.dont_write_bytecode, Some(true));
+        assert_eq!(found.destroy_interpreter, Some(false));
+        assert_eq!(found.case_sensitivity, Some(true));
+    }
+
+    /// DIR-094, DIR-095: selectors, and directives inside and behind a section.
+    #[test]
+    fn sections() {
+        let found = global(
+            "<WSGIInterpreterOptions Process-Group=a APPLICATION-GROUP=%{GLOBAL} >
+             WSGIPerInterpreterGIL On\nWSGIFreeThreading On\nWSGISwitchInterval 0.1
+             WSGIRestrictStdin On\nWSGIRestrictStdout On\nWSGIRestrictSignal Off
+             WSGIPythonPath /a:/b
+             </WSGIInterpreterOptions>
+             WSGIRestrictStdin Off
+             <WSGIInterpreterOptions>
+             </WSGIInterpreterOptions>",
+        );
+        let block = &found.interpreter_blocks[0];
+        assert_eq!(block.process_group.as_deref(), Some("a"));
+        assert_eq!(block.specificity(), 2);
+        let rule = &block.rule;
+        assert_eq!(rule.application_group.as_deref(), Some(""));
+        let switches = [
+            rule.per_interpreter_gil,
+            rule.free_threading,
+            rule.restrict_stdin,
+            rule.restrict_stdout,
+            rule.restrict_signal,
+        ];
+        assert_eq!(
+            switches,
+            [Some(true), Some(true), Some(true), Some(true), Some(false)]
+        );
+        assert_eq!((rule.switch_interval, rule.path.len()), (Some(0.1), 2));
+        assert_eq!(found.interpreters.restrict_stdin, Some(false));
+        assert!(found.python_path.is_empty());
+        assert_eq!(found.interpreter_blocks[1].specificity(), 0);
+        // DIR-092: but for what is decided for a whole process.
+        let [notice] = &found.notices[..] else {
+            panic!("{found:?}")
+        };
+        assert!(notice.text.starts_with("WSGI0201: WSGIFreeThreading"));
+        let line = "<WSGIInterpreterOptions";
+        for rest in [
+            "",
+            " process-group=a",
+            " process-group>",
+            " what=a>",
+            " process-group= a>",
+            " process-group=a Process-Group=a>",
+            " process-group=\"a b\">",
+        ] {
+            let message = Reading::refusal(&format!("{line}{rest}"));
+            assert!(
+                message.starts_with("<WSGIInterpreterOptions>: "),
+                "{message}"
+            );
+        }
+    }
+
+    /// DIR-096, DOC-05: what does not belong into a section acts as if it stood outside, with a warning; so a section in another.
+    #[test]
+    fn foreigners_in_sections() {
+        let found = global(
+            "<WSGIInterpreterOptions application-group=outer>
+             WSGIPythonOptimize 1
+             <WSGIInterpreterOptions application-group=inner>
+             WSGIRestrictStdin On
+             </WSGIInterpreterOptions>
+             WSGIRestrictStdout On
+             </WSGIInterpreterOptions>
+             WSGIRestrictSignal On",
+        );
+        assert_eq!(found.optimize, 1);
+        let [outer, inner] = &found.interpreter_blocks[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(inner.rule.restrict_stdin, Some(true));
+        assert_eq!(inner.rule.restrict_stdout, None);
+        assert_eq!(outer.rule.restrict_stdout, Some(true));
+        assert_eq!(outer.rule.restrict_stdin, None);
+        assert_eq!(found.interpreters.restrict_signal, Some(true));
+        assert_eq!(found.open_block, None);
+        let texts: Vec<_> = found.notices.iter().map(|notice| &notice.text).collect();
+        assert_eq!(texts.len(), 2);
+        assert!(texts.iter().all(|text| text.starts_with("WSGI5003: ")));
+        assert!(texts[0].contains("WSGIPythonOptimize at httpd.conf:1"));
     }
 }

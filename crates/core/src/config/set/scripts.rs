@@ -5,7 +5,21 @@ use crate::config::directive::{Field, note_hook_script};
 use crate::config::global::ImportScript;
 use crate::config::layer::{HandlerScript, HookScript};
 use crate::config::values::{arguments, global, group_value, option_switch, options, word};
-use crate::config::{Alias, ConfigError, Place};
+use crate::config::{Alias, ConfigError, ModuleTarget, Place};
+
+/// The module that a target means; None if it is a file.
+fn module_target(
+    directive: &'static str,
+    target: &str,
+) -> Result<Option<ModuleTarget>, ConfigError> {
+    let module = ModuleTarget::parse(target).transpose();
+    module.map_err(|expected| ConfigError::Value {
+        directive,
+        what: "the target".to_owned(),
+        value: target.to_owned(),
+        expected: expected.to_string(),
+    })
+}
 
 const SCRIPT_OPTIONS: &[&str] = &[
     "process-group",
@@ -37,6 +51,7 @@ pub(in crate::config) fn script_alias(
     let mut alias = Alias {
         url,
         is_match,
+        module: module_target(name, &target)?,
         target,
         ..Alias::default()
     };
@@ -56,11 +71,25 @@ pub(in crate::config) fn script_alias(
         }
         Ok(())
     })?;
+    let named_twice = alias.module.as_ref().and_then(ModuleTarget::callable);
+    if let (Some(callable), Some(value)) = (named_twice, &alias.callable_object) {
+        return Err(ConfigError::Value {
+            directive: name,
+            what: "callable-object".to_owned(),
+            value: value.clone(),
+            expected: format!("no such option, because the target names the callable '{callable}'"),
+        });
+    }
     if let (Some(process), Some(application)) = (&alias.process_group, &alias.application_group) {
         let fixed = !process.contains("%{") && !application.contains("%{");
         if fixed && !(is_match && alias.target.contains('$')) {
+            // With the callable, so that a function which makes the application is called at start, too.
+            let script = match (&alias.module, alias.callable()) {
+                (Some(module), Some(callable)) => format!("{}:{callable}", module.script()),
+                _ => alias.target.clone(),
+            };
             let script = ImportScript {
-                script: alias.target.clone(),
+                script,
                 process_group: process.clone(),
                 application_group: application.clone(),
                 server_ordinal: place.server_ordinal,
@@ -105,6 +134,7 @@ pub(in crate::config) fn import_script(
     let mut line = line;
     let expected = "a file and the options process-group and application-group";
     let script = word(&mut line, name, expected)?;
+    module_target(name, &script)?;
     let (mut process, mut application) = (None, None);
     options(
         name,

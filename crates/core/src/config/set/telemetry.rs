@@ -62,7 +62,8 @@ pub(in crate::config) fn telemetry_options(
             "either all flags have + or -, or none has",
         ));
     }
-    let mut set = signed(first) && place.global.telemetry_user_agent;
+    // Of one flag the last word decides, whether the words replace the set or edit it.
+    let mut set = place.global.telemetry_user_agent;
     for word in &all {
         let flag = word
             .strip_prefix(SIGNS)

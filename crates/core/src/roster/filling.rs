@@ -1,0 +1,82 @@
+//! Starting what a group lacks: when, in which slot, and who has to make room.
+
+use super::{Action, GroupPhase, Millis, Process, Roster, State, pause_for};
+
+impl Roster {
+    pub(super) fn next_start(&self) -> Option<Millis> {
+        let is_full = self.slots.iter().all(Option::is_some);
+        let room = if is_full { self.next_room()?.1 } else { 0 };
+        (self.live() < self.wanted()).then_some(self.not_before.max(room))
+    }
+
+    /// The process that has to make room first if the others need its slot, and when. None if none can, or one does
+    /// already.
+    fn next_room(&self) -> Option<(u32, Millis)> {
+        if self.count(|s| s == (State::Leaving { stopped: true })) > 0 {
+            return None;
+        }
+        let oldest = (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, process)| Some((slot, process.as_ref()?.leaving?)))
+            .min_by_key(|&(_, since)| since)?;
+        let patience = self.plan.graceful_timeout.saturating_mul(1000);
+        Some((oldest.0, oldest.1.saturating_add(patience)))
+    }
+
+    pub(super) fn note_leaving(&mut self, now: Millis) {
+        for process in self.slots.iter_mut().flatten() {
+            if matches!(process.state, State::Leaving { .. }) {
+                process.leaving.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Counts a failure to start; those of processes that were started before the last counted failure are its company.
+    pub(super) fn count_failure(&mut self, started: Millis, now: Millis) {
+        if self.last_failure.is_none_or(|last| started >= last) {
+            self.start_failures = self.start_failures.saturating_add(1);
+            self.last_failure = Some(now);
+            self.not_before = now.saturating_add(pause_for(self.start_failures));
+        }
+    }
+
+    /// Starts what is missing.
+    pub(super) fn fill(&mut self, now: Millis) {
+        if !matches!(self.phase, GroupPhase::Open | GroupPhase::Closing { .. })
+            || now < self.not_before
+        {
+            return;
+        }
+        while self.live() < self.wanted() {
+            let Some(free) = self.slots.iter().position(Option::is_none) else {
+                self.make_room(now);
+                return;
+            };
+            let instance = self.next_instance;
+            self.next_instance = self.next_instance.wrapping_add(1).max(1);
+            self.slots[free] = Some(Process {
+                instance,
+                pid: 0,
+                started: now,
+                ready: None,
+                failed: false,
+                leaving: None,
+                state: State::Starting,
+            });
+            self.actions.push(Action::Spawn {
+                slot: free as u32,
+                instance,
+            });
+        }
+    }
+
+    /// Every slot is taken by processes that still drain: requests wait for one of them to end. The oldest has to go if it
+    /// had its graceful-timeout.
+    fn make_room(&mut self, now: Millis) {
+        if let Some((slot, at)) = self.next_room() {
+            if now >= at {
+                self.stop_one(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Between Apache and its daemons, seen from both ends: what one side waits for, what does not fit, what is not served.
+
+use wsgi_harness::{Mode, Mpm, Request, Server, Site, is_root, matrix, subject, unprivileged_user};
+
+/// An application with this body.
+fn app(body: &str) -> String {
+    let mut text =
+        String::from("import os, sys, time\n\ndef application(environ, start_response):\n");
+    for line in body.lines() {
+        text += &format!("    {line}\n");
+    }
+    text
+}
+
+fn server(mpm: Mpm, options: &str) -> Server {
+    Site::new(mpm, Mode::Daemon)
+        .daemon_options(options)
+        .cases()
+        .shared("hello.wsgi")
+        .start()
+}
+
+/// DP-41, REQ-462: a client that does not take its answer costs a thread for response-socket-timeout.
+fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    let server = server(mpm, "processes=1 threads=1 response-socket-timeout=1");
+    let url = server.case(
+        "endless",
+        &app("start_response('200 OK', [])\nblock = b'x' * 1048576\nfor number in range(256):\n    yield block"),
+    );
+    server.allow_log("endless.wsgi]");
+    let mut deaf = server.connect();
+    deaf.send_bytes(Request::get(&url).bytes());
+    let head = deaf.read_head().expect("the beginning of an answer");
+    assert_eq!(head.status, 200);
+    // The only thread is free again.
+    assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
+    // And the client can see that its answer is not whole.
+    let rest = deaf.read_to_end().map_or(0, |rest| rest.len());
+    assert!(rest < 256 << 20, "{rest}");
+}
+matrix!(client_that_does_not_read: event prefork / daemon);
+
+/// REQ-462: what an application has yielded does not wait for the rest of the answer, whatever the buffer is.
+fn parts_are_passed_on(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    for options in ["", " response-flush-delay=0", " response-buffer-size=65536"] {
+        let server = server(mpm, &format!("processes=1 threads=2{options}"));
+        let url = server.case(
+            "parts",
+            &app("start_response('200 OK', [])\nyield b'first'\nwhile not os.path.exists('{data}/go'):\n    time.sleep(0.01)\nyield b'second'"),
+        );
+        let mut connection = server.connect();
+        connection.send_bytes(Request::get(&url).close().bytes());
+        let head = connection.read_head().expect("a head");
+        assert_eq!(head.status, 200);
+        let first = connection.read_bytes("5\r\nfirst\r\n".len());
+        assert_eq!(first, b"5\r\nfirst\r\n");
+        server.write("data/go", "");
+        let rest = connection.read_to_end().expect("the rest");
+        assert_eq!(rest, b"6\r\nsecond\r\n0\r\n\r\n");
+    }
+}
+matrix!(parts_are_passed_on: event / daemon);
+
+/// REQ-313, DMN-645: variables of a request that together are larger than any request needs; the next one is served.
+#[test]
+fn too_large_an_environ() {
+    let server = Site::daemon()
+        .config("LimitRequestFieldSize 67108864")
+        .cases()
+        .shared("hello.wsgi")
+        .start();
+    let large = "x".repeat(17 << 20);
+    let answer = server.send(&Request::get("/case/hello").header("X-Large", &large));
+    assert_eq!(answer.status, 502, "{}", answer.status);
+    server.wait_for_log("WSGI0080");
+    server.allow_log("hello.wsgi]");
+    assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
+}
+
+/// REQ-333: a script in a folder that the daemon's user may not enter, though Apache's may.
+#[test]
+fn script_out_of_the_daemons_reach() {
+    if !is_root() {
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 user=nobody group=nogroup home=/")
+        .file("apps/closed/hello.wsgi", include_str!("apps/hello.wsgi"))
+        .config("WSGIScriptAlias /closed {apps}/closed/hello.wsgi")
+        .start();
+    let folder = server.path("apps/closed");
+    std::os::unix::fs::chown(&folder, Some(unprivileged_user().uid.as_raw()), None)
+        .expect("root may");
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .expect("root may");
+    assert_eq!(server.get("/closed").status, 500);
+    server.wait_for_log("WSGI0105");
+    server.expect_log("PermissionError");
+    server.allow_log("hello.wsgi]");
+    if !subject().differs("REQ-333") {
+        server.expect_log("WSGI0083");
+    }
+}
+
+/// DP-112: a service process takes no requests; who asks it waits as long as for any other that does not answer.
+#[test]
+fn requests_to_a_service() {
+    let server = Site::daemon()
+        .config(
+            "WSGIDaemonProcess service threads=0 connect-timeout=1 socket-timeout=1
+            WSGIImportScript {apps}/service.py process-group=service application-group=%{GLOBAL}
+            WSGIScriptAlias /service {apps}/hello.wsgi process-group=service
+            WSGIScriptAlias /live {apps}/hello.wsgi",
+        )
+        .file(
+            "apps/service.py",
+            "import time\nopen('{data}/running', 'w').close()\nwhile True:\n    time.sleep(0.05)\n",
+        )
+        .shared("hello.wsgi")
+        .start();
+    assert_eq!(server.get("/service").status, 504);
+    server.expect_log("WSGI0145");
+    server.get("/live").expect(200);
+}
+
+/// REQ-612: only the script is watched, not what it imports.
+fn imported_modules(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .file("apps/imported_by_it.py", "TEXT = b'old'\n")
+        .start();
+    let url = server.case(
+        "importing",
+        "import sys\nsys.path.insert(0, '{apps}')\nsys.dont_write_bytecode = True\nimport imported_by_it\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [imported_by_it.TEXT]\n",
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "old");
+    server.write("apps/imported_by_it.py", "TEXT = b'the new text'\n");
+    assert_eq!(server.get(&url).expect(200).text(), "old");
+}
+matrix!(imported_modules: event);
+
+/// REQ-806, KD-36: what cannot be shown in the log is a failure like any other, and nobody else's; records carry no prefix of
+/// their own.
+fn unspeakable_errors(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode).cases().shared("hello.wsgi").start();
+    let url = server.case(
+        "unspeakable",
+        "class Unspeakable(Exception):\n    def __str__(self):\n        raise SystemExit(1)\n    __repr__ = __str__\n\ndef application(environ, start_response):\n    print('a plain line', file=environ['wsgi.errors'])\n    if environ['QUERY_STRING'] == 'closed':\n        import sys, traceback\n        traceback.print_exception = None\n        sys.excepthook = None\n    raise Unspeakable\n",
+    );
+    server.allow_log("unspeakable.wsgi]");
+    for query in ["", "?closed", ""] {
+        assert_eq!(server.get(&format!("{url}{query}")).status, 500);
+        assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
+    }
+    assert_eq!(server.log().count("mod_wsgi (pid="), 0);
+    let plain = server.log().matching("a plain line");
+    assert!(
+        plain
+            .iter()
+            .all(|record| record.text.ends_with("a plain line"))
+    );
+}
+matrix!(unspeakable_errors: event);

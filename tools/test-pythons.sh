@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# test-pythons.sh: what needs several Pythons from 3.12 on. Makes a tree of Debian sid in target/sid (once; 1.5 GB), builds module,
+# daemon and a runtime for each of its Pythons in there, and runs the tests of the engine with each of them and
+# tests/pythons.rs with all. Needs root, and Debian's mirror (MIRROR=…) the first time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source=$PWD
+target=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
+tree=$target/sid
+mirror=${MIRROR:-http://deb.debian.org/debian}
+
+if ((EUID != 0)); then
+    echo "test-pythons: chroot and mount need root; run it with sudo" >&2
+    exit 1
+fi
+# In a mount namespace of its own, so that nothing stays mounted in the tree, whatever happens.
+if [[ -z ${WSGI_PRIVATE_MOUNTS:-} ]]; then
+    cargo fetch --quiet --locked
+    WSGI_PRIVATE_MOUNTS=1 exec unshare --mount --propagation private "$0" "$@"
+fi
+
+inside() {
+    chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        CARGO_HOME=/cargo CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=/out RUST_BACKTRACE=0 \
+        RUST_TEST_THREADS="${RUST_TEST_THREADS:-2}" WSGI_TEST_VENV=/venv "$@"
+}
+
+if [[ ! -e $tree/.made ]]; then
+    command -v debootstrap >/dev/null || apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
+    [[ -e $tree/etc/debian_version ]] || debootstrap --variant=minbase --include=ca-certificates sid "$tree" "$mirror"
+    # No service is to be started in there.
+    printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d"
+    chmod 755 "$tree/usr/sbin/policy-rc.d"
+    cp /etc/resolv.conf "$tree/etc/resolv.conf"
+    inside apt-get update -qq
+    mapfile -t pythons < <(inside apt-cache search --names-only '^python3\.[0-9]+-dev$' | cut -d ' ' -f 1)
+    inside apt-get install -y -qq --no-install-recommends apache2 apache2-dev cargo clang libclang-dev pkg-config procps \
+        python3 python3-venv "${pythons[@]}" >/dev/null
+    touch "$tree/.made"
+fi
+
+mkdir -p "$tree/src" "$tree/cargo/registry" "$tree/out"
+mount --bind -o ro "$source" "$tree/src"
+mount --bind "${CARGO_HOME:-$HOME/.cargo}/registry" "$tree/cargo/registry"
+mount -t proc proc "$tree/proc"
+mount --rbind /dev "$tree/dev"
+[[ -x $tree/venv/bin/python ]] || inside python3 -m venv --without-pip /venv
+
+mapfile -t pythons < <(cd "$tree/usr/bin" && compgen -G 'python3.[0-9]*' | grep -E '^python3\.[0-9]+$' | sort --version-sort)
+echo "Pythons: ${pythons[*]}"
+inside /src/tools/build.sh debug "${pythons[@]/#//usr/bin/}"
+
+status=0
+for python in "${pythons[@]}"; do
+    echo "== engine with $python"
+    inside PYO3_PYTHON="/usr/bin/$python" cargo test --locked --quiet --no-fail-fast --manifest-path /src/Cargo.toml \
+        --package wsgi-runtime --target-dir "/out/$python" || status=1
+done
+echo "== several Pythons in one Apache"
+inside cargo test --locked --no-fail-fast --manifest-path /src/Cargo.toml --package mod_wsgi --test pythons -- --include-ignored ||
+    status=1
+exit "$status"
