@@ -364,3 +364,53 @@ fn restrictions() {
     to("%{GLOBAL}").expect(500);
     server.expect_log("WSGI0143");
 }
+
+/// ENV-61, DIR-122, REQ-135, REQ-691: WSGIPassApacheRequest shows Apache's request to code in Apache's children, and only there.
+fn apache_request(mpm: Mpm, mode: Mode) {
+    const SHOW: &str = "
+import ctypes
+
+def show(environ):
+    capsule = environ.get('apache.request_rec')
+    if capsule is None:
+        return None
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    name = ctypes.CDLL(None).ap_get_server_name
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
+    return type(capsule).__name__, name(get(capsule, None))
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr(show(environ)).encode()]
+
+def process_group(environ):
+    print('dispatch', environ['SCRIPT_NAME'], show(environ))
+
+def allow_access(environ, host):
+    print('access', environ['REQUEST_URI'], show(environ))
+";
+    let server = Site::new(mpm, mode)
+        .file("apps/all.wsgi", SHOW)
+        .config(
+            "WSGIScriptAlias /with {apps}/all.wsgi
+            WSGIScriptAlias /without {apps}/all.wsgi
+            WSGIDispatchScript {apps}/all.wsgi
+            <Location />\nWSGIAccessScript {apps}/all.wsgi\n</Location>
+            <Location /with>\nWSGIPassApacheRequest On\n</Location>",
+        )
+        .start();
+    let shown = "('PyCapsule', b'localhost')";
+    let in_child = if mode == Mode::Embedded {
+        shown
+    } else {
+        "None"
+    };
+    assert_eq!(server.get("/with").expect(200).text(), in_child);
+    assert_eq!(server.get("/without").expect(200).text(), "None");
+    for function in ["dispatch", "access"] {
+        server.expect_log(&format!("{function} /with {shown}"));
+        server.expect_log(&format!("{function} /without None"));
+    }
+}
+matrix!(apache_request: event);

@@ -2,7 +2,7 @@
 //!
 //! Only the thread that serves the request uses it.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -40,7 +40,12 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// For functions of httpd that want the request, and for the capsule `apache.request_rec` (ENV-61).
+    /// What scripts get as `apache.request_rec`, where WSGIPassApacheRequest says so (ENV-61).
+    pub fn raw(&self) -> NonNull<c_void> {
+        self.raw.cast()
+    }
+
+    /// For functions of httpd that want the request.
     pub fn as_ptr(&self) -> *mut request_rec {
         self.raw.as_ptr()
     }

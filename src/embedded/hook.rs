@@ -84,6 +84,7 @@ pub fn call(
         wanted: hook.wanted,
         flags,
         thread_id: WORKER.with(|worker| worker.id),
+        apache_request: super::apache_request(request),
     };
     let mut log = Log { request: *request };
     match runtime.hook(&call, &mut log, answer) {

@@ -8,6 +8,8 @@ pub mod hook;
 mod python;
 mod transport;
 
+use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -18,6 +20,7 @@ use wsgi_runtime_api::Outcome;
 use wsgi_runtime_api::runtime::{self, Runtime};
 
 use crate::apache::{Level, Pool, Request, Server, Status, log};
+use crate::config;
 
 pub use python::{check, python_version};
 
@@ -111,11 +114,18 @@ pub fn run(
         thread_id: WORKER.with(|worker| worker.id),
         server_pid: head.server_pid,
         request_start: head.request_start,
+        apache_request: apache_request(request),
         ..runtime::Request::default()
     };
     let mut transport = Transport::new(request, head.script_filename, sendfile);
     let outcome = runtime.handle(&view, &mut transport);
     finish(request, &mut transport, outcome)
+}
+
+/// Apache's record of the request, where scripts are to have it (DIR-122).
+fn apache_request(request: &Request<'_>) -> Option<NonNull<c_void>> {
+    let wanted = config::effective(request).pass_apache_request();
+    wanted.then(|| request.raw())
 }
 
 /// What httpd is told after the engine is done.

@@ -257,6 +257,7 @@ impl<'p> Speaker<'p> {
             request_start: head.request_start,
             queue_start: head.queue_start,
             daemon_start,
+            apache_request: None,
         };
         let outcome = process.runtime.handle(&request, &mut answer);
         self.environ = request.environ.recycle();

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -172,6 +173,11 @@ impl<'r> Request<'r> {
     /// Time of the pick-up in the daemon, seconds since the epoch; 0 embedded.
     pub fn daemon_start(&self) -> f64 {
         seconds(self.view.daemon_start)
+    }
+
+    /// Apache's request, if the application is to have it.
+    pub fn apache_request(&self) -> Option<NonNull<c_void>> {
+        NonNull::new(self.view.apache_request)
     }
 
     fn has(&self, flag: u32) -> bool {

@@ -7,8 +7,9 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
-use crate::runtime::Environ;
+use crate::runtime::{Environ, pointer};
 use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING};
 
 /// `HookView::wanted`: the value of one function, whatever it is.
@@ -60,6 +61,8 @@ pub struct HookView {
     pub flags: u32,
     /// Ordinal of the worker thread in its process, from 1.
     pub thread_id: u32,
+    /// As in [`crate::RequestView`].
+    pub apache_request: *mut c_void,
 }
 
 /// Where values go: called for each value of function number `function`, in order. The bytes are valid for the call.
@@ -144,6 +147,8 @@ pub struct Call<'a> {
     pub flags: u32,
     /// Ordinal of the worker thread, from 1.
     pub thread_id: u32,
+    /// Apache's request, if scripts are to have it.
+    pub apache_request: Option<NonNull<c_void>>,
 }
 
 impl Call<'_> {
@@ -168,6 +173,7 @@ impl Call<'_> {
             wanted: self.wanted,
             flags: self.flags,
             thread_id: self.thread_id,
+            apache_request: pointer(self.apache_request),
         };
         body(&view, take, (&raw mut answer).cast())
     }
@@ -265,6 +271,11 @@ impl<'r> Hook<'r> {
         self.view.thread_id
     }
 
+    /// Apache's request, if scripts are to have it.
+    pub fn apache_request(&self) -> Option<NonNull<c_void>> {
+        NonNull::new(self.view.apache_request)
+    }
+
     /// Hands a value over.
     pub fn answer(&mut self, function: usize, value: Value<'_>) {
         let (kind, bytes) = value.parts();
@@ -307,6 +318,7 @@ mod tests {
             wanted: HOOK_NAMES,
             flags: REQUEST_SCRIPT_RELOADING,
             thread_id: 3,
+            apache_request: None,
         };
         let values = [
             Value::None,

@@ -96,6 +96,8 @@ pub struct RequestView {
     pub queue_start: i64,
     /// Microseconds since the epoch: picked up in the daemon; 0 embedded.
     pub daemon_start: i64,
+    /// Apache's `request_rec`, for the capsule `apache.request_rec` (ENV-61); null where there is to be none.
+    pub apache_request: *mut c_void,
 }
 
 /// `SendData::flags`: the client should get what was sent so far now (an item of an iterable, `write`).

@@ -3,10 +3,11 @@
 //! Promises: the table's version is checked before anything else of it is read; a runtime is never unloaded, because Python's threads and static objects live in it. An Apache
 //! child and a daemon use it alike; never the httpd parent.
 
+use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::thread::ThreadId;
 
@@ -145,6 +146,13 @@ pub struct Request<'a> {
     pub queue_start: i64,
     /// Microseconds since the epoch; 0 embedded.
     pub daemon_start: i64,
+    /// Apache's request, if the application is to have it.
+    pub apache_request: Option<NonNull<c_void>>,
+}
+
+/// A pointer that may be null, as the table has it.
+pub(crate) fn pointer(known: Option<NonNull<c_void>>) -> *mut c_void {
+    known.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
 impl Request<'_> {
@@ -164,6 +172,7 @@ impl Request<'_> {
             request_start: self.request_start,
             queue_start: self.queue_start,
             daemon_start: self.daemon_start,
+            apache_request: pointer(self.apache_request),
         }
     }
 }

@@ -185,6 +185,11 @@ impl<'a> Effective<'a> {
         self.switch(|layer| layer.pass_authorization, false)
     }
 
+    /// WSGIPassApacheRequest.
+    pub fn pass_apache_request(&self) -> bool {
+        self.switch(|layer| layer.pass_apache_request, false)
+    }
+
     /// WSGIErrorOverride.
     pub fn error_override(&self) -> bool {
         self.switch(|layer| layer.error_override, false)

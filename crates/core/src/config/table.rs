@@ -225,7 +225,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "Whether embedded applications get a capsule with Apache's request record, as apache.request_rec.",
         doc: "Whether embedded applications get a capsule with Apache's request record, as `apache.request_rec`.",
         example: "WSGIPassApacheRequest On",
-        effect: Effect::Later("the capsule is not passed"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| set::layer_switch(n, a, p, |l| &mut l.pass_apache_request),
@@ -1027,7 +1027,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "Earlier name of WSGIPassApacheRequest.",
         doc: "Earlier name of WSGIPassApacheRequest.",
         example: "WSGIPassApacheRequest On",
-        effect: Effect::Later("the capsule is not passed"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {

@@ -1,6 +1,7 @@
 //! Single calls of CPython that pyo3 does not offer, as safe functions.
 
-use std::ffi::c_long;
+use std::ffi::{c_long, c_void};
+use std::ptr::NonNull;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -56,6 +57,18 @@ pub(crate) fn run_as_module<'py>(
     };
     // SAFETY: a new reference, or null with an exception set.
     Ok(unsafe { Bound::from_owned_ptr_or_err(py, module) }?.cast_into()?)
+}
+
+/// A capsule without a name around a pointer of Apache's (ENV-61). What it points to lives as long as the request: an application
+/// that keeps the capsule must not use it any more then.
+pub(crate) fn capsule<'py>(
+    py: Python<'py>,
+    pointer: NonNull<c_void>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: attached; the pointer is not null, and a capsule may have neither name nor destructor.
+    let capsule = unsafe { ffi::PyCapsule_New(pointer.as_ptr(), std::ptr::null(), None) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, capsule) }
 }
 
 /// A shallow copy of a dict.

@@ -121,6 +121,9 @@ impl Environs {
         }
         environ.set_item(&fixed.input, input)?;
         environ.set_item(&fixed.errors, errors)?;
+        if let Some(apache) = request.apache_request() {
+            environ.set_item("apache.request_rec", objects::capsule(py, apache)?)?;
+        }
         Ok(environ)
     }
 }

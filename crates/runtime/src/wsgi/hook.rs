@@ -170,6 +170,9 @@ fn environ<'py>(
         environ.set_item("mod_ssl.is_https", auth.getattr("ssl_is_https")?)?;
         environ.set_item("mod_ssl.var_lookup", auth.getattr("ssl_var_lookup")?)?;
     }
+    if let Some(request) = hook.apache_request() {
+        environ.set_item("apache.request_rec", objects::capsule(py, request)?)?;
+    }
     environ.set_item("wsgi.errors", errors)?;
     Ok(environ)
 }

@@ -293,6 +293,7 @@ impl TestRequest {
             request_start: 1_700_000_000_250_000,
             queue_start: 0,
             daemon_start: 0,
+            apache_request: None,
         };
         let mut connection = Connection {
             body: self.body.clone(),
