@@ -75,7 +75,8 @@ fn a_version_is_chosen_or_refused() {
             Some("the-group"),
         ),
         (
-            "WSGIRestrictEmbedded On\nWSGIPythonVersion 3.99\nWSGIDaemonProcess the-group".to_owned(),
+            "WSGIRestrictEmbedded On\nWSGIPythonVersion 3.99\nWSGIDaemonProcess the-group"
+                .to_owned(),
             Some("the-group"),
         ),
         ("WSGIPythonVersion 3".to_owned(), Some("WSGIPythonVersion")),
