@@ -1,0 +1,219 @@
+//! What Python code finds in an interpreter: the modules `mod_wsgi` and `apache`, and the order in which they come to be.
+
+use wsgi_harness::{Answer, Mode, Mpm, Process, Site, matrix, subject, test_venv, wait_until};
+
+#[track_caller]
+fn fact(answer: &Answer, key: &str) -> String {
+    answer
+        .line(key)
+        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
+}
+
+/// Whether a process has loaded Python.
+fn has_python(process: &Process) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+    maps.contains("libpython3.")
+}
+
+const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
+
+/// API-001, DIR-070: the parent has no Python; children and daemons have, after a restart, too.
+#[test]
+fn no_python_in_the_parent() {
+    if !subject().is_ours() {
+        // The original's library is linked with Python's.
+        return;
+    }
+    let server = Site::daemon().script("/", HELLO).start();
+    for _ in 0..2 {
+        server.get("/").expect(200);
+        assert!(!has_python(&server.parent()));
+        assert!(server.daemons().iter().all(has_python));
+        wait_until("Python in the children", || {
+            let children = server.children();
+            (!children.is_empty() && children.iter().all(has_python)).then_some(())
+        });
+        server.restart();
+    }
+}
+
+/// API-002, DIR-071: children have no Python where embedded mode is switched off, unless something asks for it.
+#[test]
+fn children_without_python() {
+    if !subject().is_ours() {
+        return;
+    }
+    for (config, expected) in [
+        ("WSGIRestrictEmbedded On", false),
+        ("WSGIRestrictEmbedded On\nWSGIRestrictEmbedded Off", true),
+        (
+            "WSGIRestrictEmbedded On\nWSGIImportScript {apps}/root.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}",
+            true,
+        ),
+        (
+            "WSGIRestrictEmbedded On\nWSGIImportScript {apps}/root.wsgi process-group=live application-group=%{GLOBAL}",
+            false,
+        ),
+    ] {
+        let server = Site::daemon().script("/", HELLO).config(config).start();
+        // A child serves after its Python was started.
+        server.get("/").expect(200);
+        assert!(
+            server
+                .children()
+                .iter()
+                .all(|child| has_python(child) == expected),
+            "{config}"
+        );
+    }
+}
+
+const ATTRIBUTES: &str = "import mod_wsgi, apache, io, logging, sys
+
+def application(environ, start_response):
+    facts = {
+        'version': mod_wsgi.version,
+        'environ_version': environ['mod_wsgi.version'],
+        'process': repr(mod_wsgi.process_group),
+        'group': repr(mod_wsgi.application_group),
+        'processes': mod_wsgi.maximum_processes,
+        'threads': mod_wsgi.threads_per_process,
+        'wrapper': environ['wsgi.file_wrapper'] is mod_wsgi.FileWrapper and isinstance(mod_wsgi.FileWrapper, type),
+        'handler': issubclass(mod_wsgi.LogHandler, logging.Handler),
+        'timeout': issubclass(mod_wsgi.RequestTimeout, BaseException),
+        'active': type(mod_wsgi.active_requests).__name__,
+        'lists': [type(getattr(mod_wsgi, name)).__name__ for name in ('event_callbacks', 'shutdown_callbacks')],
+        'metrics': [mod_wsgi.request_metrics(), mod_wsgi.server_metrics()],
+        'apache': [type(apache.version).__name__, len(apache.version), type(apache.description).__name__, apache.mpm_name, type(apache.build_date).__name__],
+        'apache_sizes': [apache.maximum_processes, apache.threads_per_process],
+        'returned': mod_wsgi.subscribe_shutdown(print) is print and mod_wsgi.subscribe_events(len) is len,
+        'wsgi': [environ['wsgi.version'], environ['wsgi.input_terminated']],
+    }
+    mod_wsgi.event_callbacks.clear()
+    mod_wsgi.shutdown_callbacks.clear()
+    start_response('200 OK', [])
+    return [''.join('%s\\t%s\\n' % item for item in facts.items()).encode()]
+";
+
+/// API-051, API-052, API-110 to API-119, API-130, API-131, API-135, API-400, API-401, API-901, MET-60: the attributes of
+/// `mod_wsgi` and `apache`.
+fn attributes(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .daemon_options("processes=2 threads=3")
+        .config("WSGIScriptAlias /named {apps}/root.wsgi application-group=named")
+        .script("/", ATTRIBUTES)
+        .start();
+    let answer = server.get("/").expect(200);
+    let (name, threads) = (mpm.name(), if mpm == Mpm::Prefork { "1" } else { "16" });
+    // Of the server: ServerLimit of threaded MPMs, MaxRequestWorkers of prefork.
+    let processes = match mpm {
+        Mpm::Prefork => "20",
+        _ if subject().differs("API-113") => "4",
+        _ => "1",
+    };
+    let own = match mode {
+        Mode::Embedded => ["''", processes, threads],
+        Mode::Daemon => ["'live'", "2", "3"],
+    };
+    for (key, expected) in [
+        ("version", "(6, 1, 1)"),
+        ("environ_version", "(6, 1, 1)"),
+        ("process", own[0]),
+        ("group", "''"),
+        ("processes", own[1]),
+        ("threads", own[2]),
+        ("wrapper", "True"),
+        ("handler", "True"),
+        ("timeout", "True"),
+        ("active", "dict"),
+        ("lists", "['list', 'list']"),
+        ("metrics", "[None, None]"),
+        ("apache", &format!("['tuple', 3, 'str', '{name}', 'str']")),
+        ("apache_sizes", &format!("[{processes}, {threads}]")),
+        ("returned", "True"),
+        ("wsgi", "[(1, 0), True]"),
+    ] {
+        assert_eq!(fact(&answer, key), expected, "{key}");
+    }
+    assert_eq!(fact(&server.get("/named").expect(200), "group"), "'named'");
+}
+matrix!(attributes);
+
+/// API-025, DIR-074: what code of a `.pth` file finds: everything of the interpreter's own set-up, of `mod_wsgi` the types, of
+/// `apache` nothing.
+#[test]
+fn order_of_the_set_up() {
+    let probe = "import mod_wsgi, sys, signal, threading
+facts = [
+    hasattr(mod_wsgi, 'LogHandler'), hasattr(mod_wsgi, 'process_group'),
+    'apache' in sys.modules, sys.argv, type(sys.stderr).__name__, sys.stderr.name, type(sys.stdout).__name__,
+    type(signal.signal).__name__ == 'function', 'threading' in sys.modules, 'logging' in sys.modules,
+]
+with open('{data}/facts', 'a') as f:
+    f.write(repr(facts) + '\\n')
+";
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=1 python-path={dir}/lib")
+        .file("lib/probing.pth", "import probing\n")
+        .file("lib/probing.py", probe)
+        .config("WSGIScriptAlias /named {apps}/root.wsgi application-group=named")
+        .script("/", HELLO)
+        .start();
+    server.get("/").expect(200);
+    server.get("/named").expect(200);
+    let facts = std::fs::read_to_string(server.path("data/facts")).expect("the pth file ran");
+    let lines: Vec<&str> = facts.lines().collect();
+    assert_eq!(lines.len(), 2, "{facts}");
+    for line in lines {
+        assert_eq!(
+            line,
+            "[True, False, False, ['mod_wsgi'], 'TextIOWrapper', '<stderr>', 'TextIOWrapper', False, True, True]"
+        );
+    }
+}
+
+/// API-100, API-101: an installed package `mod_wsgi` gives its `__path__` and nothing else; one that is broken is reported
+/// and does no harm.
+#[test]
+fn an_installed_package() {
+    let start = |text: &str| {
+        let base = test_venv();
+        let python = std::fs::read_link(base.join("bin/python3"))
+            .unwrap_or_else(|_| "/usr/bin/python3".into());
+        let python = if python.is_absolute() {
+            python
+        } else {
+            "/usr/bin/python3".into()
+        };
+        let folder = std::fs::read_dir(base.join("lib"))
+            .expect("a virtual environment has a lib")
+            .flatten()
+            .find(|entry| entry.file_name().to_string_lossy().starts_with("python3."))
+            .expect("with a folder for its Python")
+            .file_name();
+        let packages = format!(
+            "venv/lib/{}/site-packages/mod_wsgi",
+            folder.to_string_lossy()
+        );
+        let configuration =
+            std::fs::read_to_string(base.join("pyvenv.cfg")).expect("it was looked for");
+        let site = Site::daemon()
+            .daemon_options("processes=1 threads=1 python-home={dir}/venv")
+            .file("venv/pyvenv.cfg", &configuration)
+            .file("venv/bin/placeholder.txt", "")
+            .file(&format!("{packages}/__init__.py"), text)
+            .file(&format!("{packages}/extra.py"), "value = 'of the package'\n")
+            .script("/", "import mod_wsgi\ntry:\n    import mod_wsgi.extra\n    value = mod_wsgi.extra.value\nexcept ImportError:\n    value = 'none'\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [('%s %s %s' % (value, hasattr(mod_wsgi, 'marker'), mod_wsgi.process_group)).encode()]\n");
+        std::os::unix::fs::symlink(python, site.path("venv/bin/python")).expect("mine");
+        site.start()
+    };
+    let server = start("marker = True\n");
+    assert_eq!(
+        server.get("/").expect(200).text(),
+        "of the package False live"
+    );
+    let server = start("raise ValueError('a broken package')\n");
+    assert_eq!(server.get("/").expect(200).text(), "none False live");
+    server.expect_log("WSGI0188");
+    server.expect_log("ValueError: a broken package");
+}
