@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use wsgi_core::control::{FromDaemon, ToDaemon};
 use wsgi_core::roster::{Action, Event, Exit, GroupPlan, Millis, Roster};
-use wsgi_sys::control::{ChannelError, ControlSocket, Received};
+use wsgi_sys::control::{ChannelError, Received};
 use wsgi_sys::listener::unlink_if_same;
 use wsgi_sys::signals::{self, SignalPipe};
 
