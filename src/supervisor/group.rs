@@ -145,6 +145,7 @@ pub(super) fn settings(
                 application_group: script.application_group.clone(),
             })
             .collect(),
+        deploy_check: options.deploy_check,
         ..DaemonSettings::default()
     };
     // Better now than when a process gets them.
@@ -346,6 +347,7 @@ fn plan(start: &Start, group: &DaemonGroup, settings: &DaemonSettings) -> GroupP
         service: threads == 0,
         graceful_timeout: options.graceful_timeout,
         shutdown_timeout: options.shutdown_timeout,
+        deploy_check: options.deploy_check && !settings.preload.is_empty(),
         details,
         instance_base: 0,
     }

@@ -9,6 +9,7 @@ mod lasting;
 mod member;
 mod parent;
 mod precheck;
+mod running;
 mod serve;
 mod spawn;
 

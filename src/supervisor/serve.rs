@@ -12,12 +12,13 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use wsgi_core::control::{FromDaemon, ToDaemon};
 use wsgi_core::roster::{Action, Event, Exit, GroupPlan, Millis, Roster};
-use wsgi_sys::control::{ChannelError, ControlSocket, Received};
+use wsgi_sys::control::{ChannelError, Received};
 use wsgi_sys::listener::unlink_if_same;
 use wsgi_sys::signals::{self, SignalPipe};
 
 use super::member::Member;
-use super::spawn;
+use super::running::{Daemon, Group};
+use super::spawn::{self, Newcomer};
 
 /// What the parent writes to the generation pipe: the generation ends, its children go on for a while.
 pub(super) const GRACEFUL: u8 = b'G';
@@ -34,25 +35,6 @@ pub(super) trait RecordSink {
     fn record(&self, group: usize, level: u8, text: &[u8]);
     /// Descriptor of the group's error log, which a daemon gets as stderr (DMN-600); None to keep the process's.
     fn error_log(&self, group: usize) -> Option<BorrowedFd<'_>>;
-}
-
-/// A group with its processes.
-struct Group<'m> {
-    member: &'m Member,
-    /// None when the group has ended and let go of its socket.
-    listener: Option<OwnedFd>,
-    roster: Roster,
-    /// By slot.
-    daemons: Vec<Option<Daemon>>,
-}
-
-/// A running daemon, as far as descriptors go.
-struct Daemon {
-    pid: i32,
-    /// None when the daemon has closed its end.
-    channel: Option<ControlSocket>,
-    /// That it sends nonsense was reported.
-    reported: bool,
 }
 
 /// What a descriptor in the poll set belongs to.
@@ -120,6 +102,7 @@ pub(super) fn run<S: RecordSink>(
                 listener: Some(listener),
                 roster: Roster::new(plan),
                 daemons: (0..slots).map(|_| None).collect(),
+                broken: Vec::new(),
             }
         })
         .collect();
@@ -319,7 +302,16 @@ impl<S: RecordSink> Supervisor<'_, S> {
 
     fn message(&mut self, group: usize, slot: u32, message: FromDaemon) {
         let event = match message {
-            FromDaemon::Ready => Event::Ready { slot },
+            FromDaemon::Ready => {
+                self.take_broken(group, slot);
+                Event::Ready { slot }
+            }
+            FromDaemon::NotLoaded(scripts) => {
+                if let Some(daemon) = self.daemon_mut(group, slot) {
+                    daemon.not_loaded = scripts;
+                }
+                return;
+            }
             FromDaemon::Log { level, text } => {
                 // Alert is the worst that one group can be for a server.
                 self.sink.record(group, level.max(1), &text);
@@ -338,6 +330,13 @@ impl<S: RecordSink> Supervisor<'_, S> {
             },
         };
         self.event(group, event);
+    }
+
+    /// A process is ready: what it could not load is what the group lacks.
+    fn take_broken(&mut self, group: usize, slot: u32) {
+        if let Some(daemon) = self.daemon_mut(group, slot) {
+            self.groups[group].broken = std::mem::take(&mut daemon.not_loaded);
+        }
     }
 
     fn everywhere(&mut self, event: &Event) {
@@ -368,7 +367,11 @@ impl<S: RecordSink> Supervisor<'_, S> {
 
     fn carry_out(&mut self, index: usize, action: &Action) -> Option<Event> {
         match action {
-            Action::Spawn { slot, instance } => return Some(self.spawn(index, *slot, *instance)),
+            Action::Spawn {
+                slot,
+                instance,
+                checked,
+            } => return Some(self.spawn(index, *slot, *instance, *checked)),
             Action::Drain { slot, reason } => self.tell(index, *slot, &ToDaemon::Drain(*reason)),
             Action::Stop { slot, reason } => {
                 self.tell(index, *slot, &ToDaemon::Stop(*reason));
@@ -389,7 +392,7 @@ impl<S: RecordSink> Supervisor<'_, S> {
         None
     }
 
-    fn spawn(&mut self, index: usize, slot: u32, instance: u32) -> Event {
+    fn spawn(&mut self, index: usize, slot: u32, instance: u32, checked: bool) -> Event {
         let group = &mut self.groups[index];
         let Some(listener) = &group.listener else {
             let error = "its group has ended".to_owned();
@@ -397,12 +400,22 @@ impl<S: RecordSink> Supervisor<'_, S> {
         };
         group.member.board.assign(slot, instance);
         let error_log = self.sink.error_log(index);
-        match spawn::daemon(group.member, listener.as_fd(), error_log, slot, instance) {
+        let newcomer = Newcomer {
+            slot,
+            instance,
+            required: if checked {
+                group.required()
+            } else {
+                Vec::new()
+            },
+        };
+        match spawn::daemon(group.member, listener.as_fd(), error_log, newcomer) {
             Ok((pid, channel)) => {
                 let daemon = Daemon {
                     pid,
                     channel: Some(channel),
                     reported: false,
+                    not_loaded: Vec::new(),
                 };
                 let pid = u32::try_from(pid).expect("a pid is positive");
                 group.member.board.set_pid(slot, pid);
@@ -441,6 +454,11 @@ impl<S: RecordSink> Supervisor<'_, S> {
 
     fn daemon(&self, index: usize, slot: u32) -> Option<&Daemon> {
         self.groups[index].daemons.get(slot as usize)?.as_ref()
+    }
+
+    fn daemon_mut(&mut self, index: usize, slot: u32) -> Option<&mut Daemon> {
+        let daemons = &mut self.groups[index].daemons;
+        daemons.get_mut(slot as usize)?.as_mut()
     }
 
     /// A group that has ended lets go of its socket, so that old children are refused at once.

@@ -32,6 +32,14 @@ pub(super) enum SpawnError {
     Settings(ChannelError),
 }
 
+/// Who a new daemon is.
+pub(super) struct Newcomer {
+    pub(super) slot: u32,
+    pub(super) instance: u32,
+    /// See `DaemonSettings::required`.
+    pub(super) required: Vec<u32>,
+}
+
 /// Starts a daemon of `member` and returns its pid and the supervisor's end of its control channel.
 ///
 /// # Errors
@@ -40,8 +48,7 @@ pub(super) fn daemon(
     member: &Member,
     listener: BorrowedFd<'_>,
     error_log: Option<BorrowedFd<'_>>,
-    slot: u32,
-    instance: u32,
+    newcomer: Newcomer,
 ) -> Result<(i32, ControlSocket), SpawnError> {
     let failed = |what| move |source| SpawnError::Descriptor { what, source };
     let null = File::options()
@@ -68,9 +75,15 @@ pub(super) fn daemon(
         // The supervisor is one thread, so that this is the end of the supervisor.
         parent_death_signal: Some(libc::SIGKILL),
     })?;
+    let Newcomer {
+        slot,
+        instance,
+        required,
+    } = newcomer;
     let settings = DaemonSettings {
         slot,
         instance,
+        required,
         ..member.settings.clone()
     };
     ours.send(&ToDaemon::Start(Box::new(settings)))

@@ -53,6 +53,8 @@ pub enum FromDaemon {
         /// Whether it already refuses requests.
         draining: bool,
     },
+    /// Before `Ready`: these scripts of `preload` could not be loaded, by index.
+    NotLoaded(Vec<u32>),
     /// A step of start-up failed; the process exits. The text names cause and remedy (DMN-118).
     Failed {
         /// Number of the stable code, e.g. 9 for WSGI0009.
@@ -93,6 +95,11 @@ pub struct DaemonSettings {
     pub python: PythonSettings,
     /// Scripts to load before requests are taken, in file order (API-049).
     pub preload: Vec<Preload>,
+    /// `deploy-check`: a change of a preloaded script is a reason to be replaced, not to end at once.
+    pub deploy_check: bool,
+    /// Indexes of those scripts of `preload` that have to load: others serve with the code that they have, and this process
+    /// is of no use without. Empty where there are no others.
+    pub required: Vec<u32>,
     /// LogLevel of module `wsgi` in the group's server (httpd's, 0 to 15): records above it are not worth making.
     pub log_level: u8,
 }

@@ -34,6 +34,9 @@ pub const STOP_TIME: Millis = 3000;
 /// Longest pause between attempts to start, milliseconds.
 pub const LONGEST_PAUSE: Millis = 20_000;
 
+/// Number of the code with which a process reports that it could not load a required script.
+pub const NOT_LOADED: u16 = 5207;
+
 /// httpd's level of records about the life of processes (DMN-541).
 const INFO: u8 = 6;
 const ERROR: u8 = 3;
@@ -70,6 +73,8 @@ struct Process {
     ready: Option<Millis>,
     /// Start-up failure was reported by the process itself.
     failed: bool,
+    /// Others served when it was started.
+    checked: bool,
     /// Since when it takes no requests any more.
     leaving: Option<Millis>,
     state: State,
@@ -104,6 +109,8 @@ pub struct Roster {
     last_failure: Option<Millis>,
     not_before: Millis,
     failing: bool,
+    /// The last process could not start because it could not load what others have loaded.
+    deploy_failed: bool,
     actions: Vec<Action>,
 }
 
@@ -122,6 +129,7 @@ impl Roster {
             last_failure: None,
             not_before: 0,
             failing: false,
+            deploy_failed: false,
             actions: Vec::new(),
         }
     }
@@ -289,6 +297,7 @@ impl Roster {
         process.ready = Some(now);
         let pid = process.pid;
         self.start_failures = 0;
+        self.deploy_failed = false;
         let text = format!(
             "Process (pid {pid}) of daemon group '{}' is ready.",
             self.plan.name
@@ -332,7 +341,13 @@ impl Roster {
             (State::Serving | State::Retiring(_), true) => {
                 process.state = State::Leaving { stopped: false };
             }
-            (State::Retiring(_), false) | (State::Starting | State::Leaving { .. }, _) => return,
+            (State::Retiring(_), false) => {
+                if reason == Reason::ScriptReload {
+                    self.try_deploy();
+                }
+                return;
+            }
+            (State::Starting | State::Leaving { .. }, _) => return,
         }
         let pid = process.pid;
         let text = format!(
@@ -350,6 +365,8 @@ impl Roster {
             return;
         }
         process.failed = true;
+        let is_deploy = process.checked && code == NOT_LOADED;
+        self.deploy_failed = is_deploy;
         // A daemon cannot make the log worse than alert, nor hide a failure below warning.
         let level = level.clamp(ALERT, 4);
         let text = format!("WSGI{code:04}: {text}");

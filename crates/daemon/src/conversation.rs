@@ -1,15 +1,21 @@
 //! What is said on a connection: Hello and Welcome once, then request after request. In a request thread, which has been
 //! woken for the connection or has just accepted it.
 
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use wsgi_core::life::Reason;
 use wsgi_core::wire::{
     FLAG_AWAITS_CONTINUE, HEADER_LEN, Header, Hello, Kind, Refusal, RequestHead, Welcome, WireError,
 };
 use wsgi_runtime_api::runtime::{Environ, Request};
-use wsgi_runtime_api::{Outcome, REQUEST_DAEMON, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE};
+use wsgi_runtime_api::{
+    Outcome, REQUEST_DAEMON, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE, REQUEST_SCRIPT_RELOADING,
+};
 use wsgi_sys::clock;
 
 use crate::answer::{Answer, Outbox};
@@ -243,7 +249,7 @@ impl<'p> Speaker<'p> {
                     })?
             }
         };
-        let request = Request {
+        let mut request = Request {
             environ,
             application_group: head.application_group,
             callable_object: head.callable_object,
@@ -259,7 +265,13 @@ impl<'p> Speaker<'p> {
             daemon_start,
             apache_request: None,
         };
-        let outcome = process.runtime.handle(&request, &mut answer);
+        let mut outcome = process.runtime.handle(&request, &mut answer);
+        if outcome == Outcome::Reload && process.checks_deploy(&request) {
+            // Nothing was run: the code that is there answers, until a replacement has shown that it can.
+            process.life.ask_deploy(modified(request.script()));
+            request.flags &= !REQUEST_SCRIPT_RELOADING;
+            outcome = process.runtime.handle(&request, &mut answer);
+        }
         self.environ = request.environ.recycle();
         if outcome == Outcome::Reload {
             // Before the child hears of it: its next connect must not come here again.
@@ -296,6 +308,14 @@ impl Drop for Busy<'_> {
             self.process.life.wakeup.wake();
         }
     }
+}
+
+/// When a script was changed; None for one that cannot be looked at.
+fn modified(script: &[u8]) -> Option<SystemTime> {
+    let path = Path::new(OsStr::from_bytes(script));
+    std::fs::metadata(path)
+        .and_then(|facts| facts.modified())
+        .ok()
 }
 
 fn after(reusable: bool) -> After {

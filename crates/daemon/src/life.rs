@@ -2,6 +2,7 @@
 //! thread is woken for each move and carries out the end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use wsgi_core::control::FromDaemon;
@@ -31,6 +32,8 @@ struct State {
     phase: Phase,
     /// Why a replacement was asked for; the first one counts (DMN-530).
     wish: Option<Reason>,
+    /// Time of the changed script that a replacement was asked for last; None within if the file showed none.
+    deployed: Option<Option<SystemTime>>,
     /// What the main thread has to tell the supervisor: it may wait for that, others must not.
     untold: Vec<FromDaemon>,
 }
@@ -43,6 +46,7 @@ impl Life {
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 wish: None,
+                deployed: None,
                 untold: Vec::new(),
             }),
             refusing: AtomicBool::new(true),
@@ -100,6 +104,29 @@ impl Life {
                     self.group
                 ),
             );
+            self.wakeup.wake();
+        }
+    }
+
+    /// A script has changed whose old code serves until a replacement has loaded the new one: asks for it, again with every
+    /// other time (`modified`) that the file shows.
+    pub(crate) fn ask_deploy(&self, modified: Option<SystemTime>) {
+        let is_new = {
+            let mut state = self.state.lock();
+            let is_new = state.phase == Phase::Serving && state.deployed != Some(modified);
+            if is_new {
+                state.deployed = Some(modified);
+                if state.wish.is_some() {
+                    state.untold.push(FromDaemon::Replace {
+                        reason: Reason::ScriptReload,
+                        draining: false,
+                    });
+                }
+            }
+            is_new
+        };
+        if is_new {
+            self.ask_replacement(Reason::ScriptReload);
             self.wakeup.wake();
         }
     }

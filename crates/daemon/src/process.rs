@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use wsgi_core::control::DaemonSettings;
+use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
-use wsgi_runtime_api::runtime::Runtime;
+use wsgi_runtime_api::runtime::{Request, Runtime};
 use wsgi_sys::clock;
 
 use crate::dispatch::Dispatch;
@@ -111,6 +111,15 @@ impl Process {
         } else if finished >= limit {
             self.life.ask_replacement(Reason::MaximumRequests);
         }
+    }
+
+    /// Whether a change of this script is a reason to be replaced, and not to end at once (`deploy-check`).
+    pub(crate) fn checks_deploy(&self, request: &Request<'_>) -> bool {
+        let is_it = |preload: &Preload| {
+            preload.script.as_bytes() == request.script()
+                && preload.application_group.as_bytes() == request.application_group
+        };
+        self.settings.deploy_check && self.settings.preload.iter().any(is_it)
     }
 
     /// Seconds that running requests get when the process drains for `reason`; None is no limit (DMN-471 to 473).

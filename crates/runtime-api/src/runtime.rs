@@ -156,6 +156,15 @@ pub(crate) fn pointer(known: Option<NonNull<c_void>>) -> *mut c_void {
 }
 
 impl Request<'_> {
+    /// The file to load: the handler script if there is one, else the file that the URL mapped to.
+    pub fn script(&self) -> &[u8] {
+        if self.handler_script.is_empty() {
+            self.script_filename
+        } else {
+            self.handler_script
+        }
+    }
+
     fn view(&self) -> RequestView {
         RequestView {
             environ: self.environ.pairs.as_ptr(),

@@ -119,6 +119,8 @@ pub struct DaemonOptions {
     pub eviction_timeout: u64,
     /// Age at which a process is replaced.
     pub restart_interval: u64,
+    /// Whether a new process must load the preloaded scripts before an old one goes.
+    pub deploy_check: bool,
     /// RLIMIT_CPU.
     pub cpu_time_limit: u64,
     /// RLIMIT_DATA.
@@ -176,6 +178,7 @@ impl Default for DaemonOptions {
             graceful_timeout: 15,
             eviction_timeout: 0,
             restart_interval: 0,
+            deploy_check: true,
             cpu_time_limit: 0,
             memory_limit: 0,
             virtual_memory_limit: 0,

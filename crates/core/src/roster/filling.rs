@@ -40,8 +40,21 @@ impl Roster {
         }
     }
 
+    /// A script has changed again while the group could not load it: tried soon, but not more than once a second.
+    pub(super) fn try_deploy(&mut self) {
+        if let Some(last) = self.last_failure.filter(|_| self.deploy_failed) {
+            self.not_before = self.not_before.min(last.saturating_add(pause_for(1)));
+        }
+    }
+
     /// Starts what is missing.
     pub(super) fn fill(&mut self, now: Millis) {
+        if self.deploy_failed && self.up() == 0 {
+            // Nobody has the old code any more: rather a process without the script than none.
+            self.deploy_failed = false;
+            self.start_failures = 0;
+            self.not_before = now;
+        }
         if !matches!(self.phase, GroupPhase::Open | GroupPhase::Closing { .. })
             || now < self.not_before
         {
@@ -53,6 +66,7 @@ impl Roster {
                 return;
             };
             let instance = self.next_instance;
+            let checked = self.plan.deploy_check && self.up() > 0;
             self.next_instance = self.next_instance.wrapping_add(1).max(1);
             self.slots[free] = Some(Process {
                 instance,
@@ -60,12 +74,14 @@ impl Roster {
                 started: now,
                 ready: None,
                 failed: false,
+                checked,
                 leaving: None,
                 state: State::Starting,
             });
             self.actions.push(Action::Spawn {
                 slot: free as u32,
                 instance,
+                checked,
             });
         }
     }

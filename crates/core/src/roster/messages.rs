@@ -17,6 +17,8 @@ pub struct GroupPlan {
     pub graceful_timeout: u64,
     /// `shutdown-timeout`, seconds.
     pub shutdown_timeout: u64,
+    /// `deploy-check`, and there is a preloaded script.
+    pub deploy_check: bool,
     /// Ids and threads for the record of a start, e.g. `uid 33, gid 33, 15 threads` (DMN-110).
     pub details: String,
     /// Instance number before the first: a supervisor that follows another one starts above its numbers.
@@ -114,6 +116,8 @@ pub enum Action {
         slot: u32,
         /// Instance number.
         instance: u32,
+        /// Others serve: the process has to load the preloaded scripts, or it is of no use.
+        checked: bool,
     },
     /// Send `ToDaemon::Drain`.
     Drain {

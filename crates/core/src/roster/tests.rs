@@ -9,6 +9,7 @@ fn plan(processes: u32) -> GroupPlan {
         service: false,
         graceful_timeout: 15,
         shutdown_timeout: 5,
+        deploy_check: false,
         details: "15 threads".into(),
         instance_base: 0,
     }
@@ -39,8 +40,16 @@ impl Group {
             for action in todo {
                 match action {
                     Action::Record { level, text } => self.records.push((level, text)),
-                    Action::Spawn { slot, instance } => {
-                        done.push(Action::Spawn { slot, instance });
+                    Action::Spawn {
+                        slot,
+                        instance,
+                        checked,
+                    } => {
+                        done.push(Action::Spawn {
+                            slot,
+                            instance,
+                            checked,
+                        });
                         let pid = 100 + instance;
                         more.extend(self.roster.act(Event::Spawned { slot, pid }, self.now));
                     }
@@ -214,7 +223,8 @@ fn replacement_comes_before_drain() {
         actions,
         [Action::Spawn {
             slot: 1,
-            instance: 2
+            instance: 2,
+            checked: false
         }]
     );
     assert_eq!(
@@ -474,9 +484,71 @@ fn instances_start_above_the_base() {
         actions,
         [Action::Spawn {
             slot: 0,
-            instance: (1 << 20) + 1
+            instance: (1 << 20) + 1,
+            checked: false
         }]
     );
     assert_eq!(group.roster.slot_of(100 + (1 << 20) + 1), Some(0));
     assert_eq!(group.roster.slot_of(0), None);
+}
+
+/// deploy-check: while a new process cannot load the changed script the old ones serve on; it is tried again after a growing
+/// pause, and at once when the script changes again. A process that nobody else stands in for is started in any case.
+#[test]
+fn a_broken_deploy_leaves_the_old_processes() {
+    let mut group = Group::new(GroupPlan {
+        deploy_check: true,
+        ..plan(2)
+    });
+    let checked = |actions: &[Action]| -> Vec<bool> {
+        let spawns = actions.iter().filter_map(|action| match action {
+            Action::Spawn { checked, .. } => Some(*checked),
+            _ => None,
+        });
+        spawns.collect()
+    };
+    let changed = |slot| Event::Replace {
+        slot,
+        reason: Reason::ScriptReload,
+        draining: false,
+    };
+    let fails = |group: &mut Group, slot| {
+        group.act(Event::Failed {
+            slot,
+            code: NOT_LOADED,
+            level: ERROR,
+            text: "cannot load".into(),
+        });
+        group.act(Event::Exited {
+            slot,
+            end: Exit::Status(255),
+        })
+    };
+    assert_eq!(checked(&group.act(Event::Begin)), [false, false]);
+    group.act(Event::Ready { slot: 0 });
+    group.act(Event::Ready { slot: 1 });
+    assert_eq!(checked(&group.act(changed(0))), [true]);
+    let actions = fails(&mut group, 2);
+    assert_eq!(actions, [Action::Clear { slot: 2 }]);
+    assert_eq!(checked(&group.after(1000)), [true]);
+    fails(&mut group, 2);
+    assert_eq!(checked(&group.after(1000)), []);
+    // Mended: what is left of the pause of two seconds does not matter.
+    assert_eq!(checked(&group.act(changed(0))), [true]);
+    let old = Reason::ScriptReload;
+    assert_eq!(
+        group.act(Event::Ready { slot: 2 }),
+        [Action::Drain {
+            slot: 0,
+            reason: old
+        }]
+    );
+    group.act(exited(0));
+
+    group.act(changed(1));
+    fails(&mut group, 0);
+    // Those with the old code go: then a process that lacks the script is better than none.
+    group.now += 10_000;
+    group.act(exited(2));
+    assert!(!checked(&group.act(exited(1)))[0]);
 }

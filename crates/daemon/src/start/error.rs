@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use wsgi_core::roster::NOT_LOADED;
 use wsgi_runtime_api::runtime::RuntimeError;
 use wsgi_sys::board::BoardError;
 use wsgi_sys::identity::IdentityError;
@@ -77,6 +78,12 @@ pub(crate) enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// WSGI5207: other processes have it, so that this one is of no use.
+    #[error(
+        "the changed script '{0}' cannot be loaded, as the records before say; the processes of the group go on with the \
+         code that they have. Mend the script, or touch it to have it tried again"
+    )]
+    NotLoaded(String),
     /// A board that is none.
     #[error(transparent)]
     Board(#[from] BoardError),
@@ -122,6 +129,7 @@ impl StartError {
             StartError::Thread { .. } => 22,
             StartError::Board(_) | StartError::Slot { .. } | StartError::Dispatch(_) => 5205,
             StartError::Trust(_) => 5206,
+            StartError::NotLoaded(_) => NOT_LOADED,
             StartError::Runtime(_) | StartError::Python { .. } => 28,
         }
     }
@@ -130,6 +138,7 @@ impl StartError {
     pub(crate) fn level(&self) -> Level {
         match self {
             StartError::Runtime(_) | StartError::Python { .. } => Level::Critical,
+            StartError::NotLoaded(_) => Level::Error,
             _ => Level::Alert,
         }
     }

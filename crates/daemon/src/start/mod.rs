@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_core::control::{
-    BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, LISTENER_DESCRIPTOR, Preload,
+    BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, FromDaemon, LISTENER_DESCRIPTOR, Preload,
 };
 use wsgi_runtime_api::runtime::{Runtime, RuntimeError};
 use wsgi_sys::board::Board;
@@ -108,7 +108,7 @@ pub(crate) fn run(
         .start::<DaemonHost>(&settings.python)
         .map_err(|source| python_failed(source, &settings))?;
     let is_service = settings.threads == 0;
-    let loaded = !is_service && load_scripts(&runtime, &settings.preload);
+    let loaded = !is_service && preload(&runtime, &settings, control)?;
 
     let options = DispatchOptions {
         slot: settings.slot,
@@ -198,18 +198,50 @@ fn add_user_variables(settings: &mut DaemonSettings) {
     }
 }
 
-/// Loads import scripts in order (API-049); failures were logged and the next one follows. True if any was loaded.
-pub(crate) fn load_scripts(runtime: &Runtime, scripts: &[Preload]) -> bool {
-    let mut any = false;
-    for Preload {
-        script,
-        application_group,
-    } in scripts
+/// Loads what is to be loaded before requests are taken. True if any script was.
+fn preload(
+    runtime: &Runtime,
+    settings: &DaemonSettings,
+    control: &ControlSocket,
+) -> Result<bool, StartError> {
+    let scripts = &settings.preload;
+    let missing = load_scripts(runtime, scripts);
+    let name = |index: &u32| Some(scripts.get(*index as usize)?.script.clone());
+    if let Some(script) = missing
+        .iter()
+        .find(|index| settings.required.contains(index))
+        .and_then(name)
     {
-        match runtime.load(script.as_bytes(), application_group.as_bytes()) {
-            Ok(loaded) => any |= loaded,
-            Err(error) => log::record(Level::Info, format!("script '{script}': {error}")),
+        return Err(StartError::NotLoaded(script));
+    }
+    let any = missing.len() < scripts.len();
+    if !missing.is_empty() {
+        if let Err(error) = control.send(&FromDaemon::NotLoaded(missing)) {
+            log::record(
+                Level::Info,
+                format!("the supervisor cannot be told: {error}"),
+            );
         }
     }
-    any
+    Ok(any)
+}
+
+/// Loads import scripts in order (API-049); failures were logged and the next one follows. Indexes of those that failed.
+pub(crate) fn load_scripts(runtime: &Runtime, scripts: &[Preload]) -> Vec<u32> {
+    let mut missing = Vec::new();
+    for (index, preload) in (0..).zip(scripts) {
+        let Preload {
+            script,
+            application_group,
+        } = preload;
+        match runtime.load(script.as_bytes(), application_group.as_bytes()) {
+            Ok(true) => {}
+            Ok(false) => missing.push(index),
+            Err(error) => {
+                log::record(Level::Info, format!("script '{script}': {error}"));
+                missing.push(index);
+            }
+        }
+    }
+    missing
 }
