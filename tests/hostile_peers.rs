@@ -381,6 +381,9 @@ fn begun(rest: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What it is, what is sent, what follows, the status (None: cut short), the code in the log.
+type Row = (&'static str, Vec<u8>, Then, Option<u16>, &'static str);
+
 /// Issue, DMN-235, DMN-300, DMN-301, DMN-337: the same for a child. Its client gets an error page, or an answer that is visibly
 /// cut short.
 #[test]
@@ -410,8 +413,7 @@ fn a_child_survives_its_daemon() {
         .encode(&mut out);
         out
     };
-    // What is sent, what follows, the status (None: cut short), the code in the log.
-    let rows: &[(&str, Vec<u8>, Then, Option<u16>, &str)] = &[
+    let rows: &[Row] = &[
         (
             "HTTP",
             b"HTTP/1.1 200 OK\r\n\r\n".to_vec(),
