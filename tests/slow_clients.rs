@@ -177,6 +177,21 @@ fn a_body_over_the_limit() {
     );
 }
 
+/// DMN-250: how long a client takes for its body is no waiting for a thread.
+#[test]
+fn slow_bodies_and_queue_timeout() {
+    let server = site(Mpm::Event, "queue-timeout=1").start();
+    let request = Request::post("/", pattern(100_000));
+    let mut connection = server.connect();
+    connection.send_bytes(request.head_bytes());
+    connection.send_bytes(pattern(50_000));
+    // Longer than the limit.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    connection.send_bytes(&pattern(100_000)[50_000..]);
+    let answer = connection.read_answer("POST").expect("an answer");
+    assert_eq!(answer.expect(200).text(), sum(&pattern(100_000)));
+}
+
 /// Issue: `request-spool=0` calls the application at once, which can read what has come.
 #[test]
 fn a_streamed_upload() {
