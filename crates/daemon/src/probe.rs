@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 
 use wsgi_sys::clock;
 
@@ -21,9 +21,12 @@ pub(crate) enum Task {
     DumpStacks,
     /// Raise RequestTimeout in the request of a thread, after logging the stacks (DMN-433).
     Interrupt(u32),
+    /// End the thread.
+    End,
 }
 
 /// The way to that thread.
+#[derive(Clone)]
 pub(crate) struct Probe {
     tasks: Sender<Task>,
     /// When the last task was done, in monotonic microseconds.
@@ -31,8 +34,9 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Starts the thread; None if no limit needs it, or it cannot be started.
-    pub(crate) fn start(process: &Arc<Process>) -> Option<Probe> {
+    /// Starts the thread; None if no limit needs it, or it cannot be started. It must have ended before Python does:
+    /// CPython ends threads that ask for the GIL afterwards, whatever is on their stack.
+    pub(crate) fn start(process: &Arc<Process>) -> Option<(Probe, JoinHandle<()>)> {
         let limits = &process.settings.limits;
         if limits.deadlock_timeout == 0 && limits.request_timeout == 0 {
             return None;
@@ -44,20 +48,19 @@ impl Probe {
             .name("wsgi-probe".into())
             .stack_size(worker::stack_size(process.settings.stack_size))
             .spawn(move || work(&shared, &receiver, &noted));
-        if let Err(error) = thread {
-            log::coded(
-                69,
-                Level::Error,
-                format!("no thread to detect deadlocks: {error}"),
-            );
-            return None;
+        match thread {
+            Ok(thread) => Some((Probe { tasks, seen }, thread)),
+            Err(error) => {
+                let text = format!("no thread to detect deadlocks: {error}");
+                log::coded(69, Level::Error, text);
+                None
+            }
         }
-        Some(Probe { tasks, seen })
     }
 
     /// Hands over a task; it is done when the GIL allows.
     pub(crate) fn ask(&self, task: Task) {
-        // The thread ends only with this value.
+        // A thread that has ended is not asked any more for anything that matters.
         let _ = self.tasks.send(task);
     }
 
@@ -82,7 +85,9 @@ fn work(process: &Process, tasks: &Receiver<Task>, seen: &AtomicU64) {
                 };
                 log::record(Level::Info, format!("request of thread {thread} {what}"));
             }
+            Task::End => break,
         }
         seen.store(clock::monotonic_micros(), Ordering::Relaxed);
     }
+    process.runtime.leave_thread();
 }

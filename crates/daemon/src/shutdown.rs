@@ -14,19 +14,32 @@ use wsgi_sys::stream::{self, Shutdown, Wait};
 use crate::answer::Outbox;
 use crate::clock::Clock;
 use crate::log::{self, Level};
+use crate::probe::{Probe, Task};
 use crate::process::Process;
 
 /// Longest shutdown of a process whose supervisor is gone or whose Python is blocked, seconds.
 pub(crate) const ORPHAN_LIMIT: u64 = 5;
 
+/// The threads of the process, and the ways to them.
+pub(crate) struct Helpers {
+    /// Request threads.
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    /// The dispatcher of signals ends with this.
+    pub(crate) python_signals: Option<SyncSender<i32>>,
+    pub(crate) dispatcher: Option<JoinHandle<()>>,
+    pub(crate) probe: Option<(Probe, JoinHandle<()>)>,
+    pub(crate) clock: Clock,
+}
+
 /// Carries the end out; returns when there is nothing left but to exit.
-pub(crate) fn run(
-    process: &Arc<Process>,
-    threads: Vec<JoinHandle<()>>,
-    python_signals: Option<SyncSender<i32>>,
-    dispatcher: Option<JoinHandle<()>>,
-    clock: Clock,
-) {
+pub(crate) fn run(process: &Arc<Process>, helpers: Helpers) {
+    let Helpers {
+        threads,
+        python_signals,
+        dispatcher,
+        probe,
+        clock,
+    } = helpers;
     let reason = process.life.reason().unwrap_or(Reason::ShutdownSignal);
     let group = &process.settings.group;
     log::record(
@@ -63,6 +76,11 @@ pub(crate) fn run(
         }
     }
     refuse_the_rest(process);
+    if let Some((probe, thread)) = probe {
+        probe.ask(Task::End);
+        // Its panic, if any, was printed.
+        let _ = thread.join();
+    }
     if let Err(error) = process.runtime.stop() {
         log::record(Level::Info, error.to_string());
     }

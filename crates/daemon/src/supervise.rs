@@ -18,8 +18,9 @@ use crate::clock::Clock;
 use crate::log::{self, Level};
 use crate::probe::Probe;
 use crate::process::Process;
+use crate::shutdown::{self, Helpers};
 use crate::start::{StartError, Started};
-use crate::{shutdown, worker};
+use crate::worker;
 
 /// Signals for Python that may wait to be delivered; more are dropped (API-330).
 const MOST_SIGNALS: usize = 64;
@@ -39,7 +40,7 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
     }
     let (signal_sender, dispatcher) = start_dispatcher(&process);
     let probe = Probe::start(&process);
-    let clock = Clock::start(&process, probe);
+    let clock = Clock::start(&process, probe.as_ref().map(|(probe, _)| probe.clone()));
 
     process.life.serve();
     // Told first: a request that kills the process at once must not look like a failure to start.
@@ -56,7 +57,14 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
         signals: &signals,
     };
     main.wait_for_the_end(signal_sender.as_ref());
-    shutdown::run(&process, threads, signal_sender, dispatcher, clock);
+    let helpers = Helpers {
+        threads,
+        python_signals: signal_sender,
+        dispatcher,
+        probe,
+        clock,
+    };
+    shutdown::run(&process, helpers);
     Ok(())
 }
 

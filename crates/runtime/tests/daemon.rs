@@ -312,3 +312,32 @@ def application(environ, start_response):
         version.minor >= 12
     );
 }
+
+/// DMN-440: a probe has an answer when every GIL can be had, also that of an interpreter with its own. One C call that
+/// keeps the GIL makes both files.
+#[test]
+fn a_probe_waits_for_every_gil() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = python().script(
+        "import ctypes
+def application(environ, start_response):
+    folder = environ['FOLDER']
+    command = 'touch %s/begun; sleep 0.7; touch %s/done' % (folder, folder)
+    ctypes.PyDLL(None).system(command.encode())
+    start_response('200 OK', [])
+    return []
+",
+    );
+    let path = folder.path().to_str().unwrap().to_owned();
+    let request = python()
+        .request(&script)
+        .group("own-gil")
+        .set("FOLDER", &path);
+    let worker = std::thread::spawn(move || request.run());
+    while !folder.path().join("begun").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    python().runtime.probe();
+    assert!(folder.path().join("done").exists());
+    worker.join().unwrap().is_fine();
+}

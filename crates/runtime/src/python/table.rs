@@ -49,9 +49,13 @@ impl Engine for Runtime {
     }
 
     fn probe() {
-        if let Some(main) = interpreter::main() {
+        // One for all that share its GIL, and those with one of their own (DMN-440).
+        let with_a_gil = |interpreter: &&'static interpreter::Interpreter| {
+            interpreter.is_main() || interpreter.has_own_gil()
+        };
+        for interpreter in interpreter::all().into_iter().filter(with_a_gil) {
             // Without a thread state there is nothing to probe with; that it was logged elsewhere is enough.
-            let _ = main.enter(super::Arrival::Errand, |_, _| ());
+            let _ = interpreter.enter(super::Arrival::Errand, |_, _| ());
         }
     }
 
