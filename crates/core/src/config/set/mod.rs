@@ -103,7 +103,7 @@ mod tests {
             .collect();
         assert_eq!(
             rows.len(),
-            24,
+            23,
             "{:?}",
             rows.iter().map(|row| row.name).collect::<Vec<_>>()
         );
