@@ -7,7 +7,9 @@ APXS ?= apxs
 PREFIX ?=
 DESTDIR ?=
 # target/, if Apache's user can read it there.
-CARGO_TARGET_DIR ?= $(shell tools/target-dir.sh)
+ifndef CARGO_TARGET_DIR
+CARGO_TARGET_DIR := $(shell tools/target-dir.sh)
+endif
 export APXS CARGO_TARGET_DIR
 
 .PHONY: all setup build build-debug serve test test-long test-pythons check install clean
