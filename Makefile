@@ -12,7 +12,7 @@ CARGO_TARGET_DIR := $(shell tools/target-dir.sh)
 endif
 export APXS CARGO_TARGET_DIR
 
-.PHONY: all setup build build-debug serve test test-long test-pythons check install clean
+.PHONY: all setup build build-debug serve test test-long test-pythons fuzz check install clean
 
 all: build
 
@@ -38,6 +38,10 @@ test-long: build-debug
 # Several Pythons in one Apache, in a tree of Debian sid under target/sid. As root.
 test-pythons:
 	tools/test-pythons.sh
+
+# Every decoder and parser with inputs made up by libFuzzer, FUZZ_SECONDS (60) for each target; FUZZ_TARGETS names some of them.
+fuzz: setup
+	tools/fuzz.sh $(FUZZ_TARGETS)
 
 check: setup
 	tools/check.sh $(PYTHONS)
