@@ -141,7 +141,8 @@ impl Apache for &mut Side {
         self.ended |= after == After::End;
         self.flushes += u32::from(after == After::Flush);
         if let Some(on_pass) = &self.on_pass {
-            on_pass.send(self.out.len()).unwrap();
+            // The daemon may have ended meanwhile.
+            let _ = on_pass.send(self.out.len());
         }
         if let (After::Flush, Some(on_flush)) = (after, self.on_flush.clone()) {
             on_flush.send(()).unwrap();
