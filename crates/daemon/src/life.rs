@@ -20,6 +20,8 @@ pub(crate) struct Life {
     state: Mutex<State>,
     /// Requests are refused: the phase is not serving. Read for each request.
     refusing: AtomicBool,
+    /// Python answers no more, whatever reason was recorded first.
+    python_is_blocked: AtomicBool,
     /// When draining ends by force, in monotonic microseconds; 0 for never.
     drain_deadline: AtomicU64,
     /// When the process ends by force, in monotonic microseconds; 0 for never.
@@ -50,6 +52,7 @@ impl Life {
                 untold: Vec::new(),
             }),
             refusing: AtomicBool::new(true),
+            python_is_blocked: AtomicBool::new(false),
             drain_deadline: AtomicU64::new(0),
             reaper_deadline: AtomicU64::new(0),
             wakeup: Wakeup::new()?,
@@ -190,6 +193,17 @@ impl Life {
         }
         dispatch.close_listener();
         self.wakeup.wake();
+    }
+
+    /// Ends as [`Life::stop`] does, without asking Python anything (DMN-440).
+    pub(crate) fn stop_blocked(&self, dispatch: &Dispatch) {
+        self.python_is_blocked.store(true, Ordering::SeqCst);
+        self.stop(Reason::DeadlockTimeout, dispatch);
+    }
+
+    /// Whether Python is blocked for good.
+    pub(crate) fn is_python_blocked(&self) -> bool {
+        self.python_is_blocked.load(Ordering::SeqCst)
     }
 
     /// Limits the shutdown sequence (DMN-511); 0 is no limit.

@@ -1,6 +1,6 @@
 //! What all threads of a serving daemon share.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
@@ -22,8 +22,6 @@ pub(crate) struct Process {
     finished: AtomicU64,
     /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
     pub(crate) first_request: AtomicU64,
-    /// Whether an application has ever run (DMN-450).
-    application_ran: std::sync::atomic::AtomicBool,
 }
 
 /// What the clock sees of a request thread. A cache line of its own, because its thread writes it for each request.
@@ -69,6 +67,21 @@ pub(crate) fn note_activity() {
     ACTIVITY.store(clock::monotonic_micros(), Ordering::Relaxed);
 }
 
+/// Whether any script was ever loaded (DMN-450). Process-wide for the same reason.
+static LOADED: AtomicBool = AtomicBool::new(false);
+
+/// A script was loaded, so that this process is of use.
+pub(crate) fn note_loaded() {
+    if !has_loaded() {
+        LOADED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether any script was ever loaded.
+pub(crate) fn has_loaded() -> bool {
+    LOADED.load(Ordering::Relaxed)
+}
+
 /// When the last activity was, in monotonic microseconds; 0 if there was none yet.
 pub(crate) fn last_activity() -> u64 {
     ACTIVITY.load(Ordering::Relaxed)
@@ -80,7 +93,6 @@ impl Process {
         runtime: Runtime,
         dispatch: Dispatch,
         life: Life,
-        application_ran: bool,
     ) -> Process {
         let desks = (0..settings.threads).map(|_| Desk::default()).collect();
         Process {
@@ -91,7 +103,6 @@ impl Process {
             desks,
             finished: AtomicU64::new(0),
             first_request: AtomicU64::new(0),
-            application_ran: application_ran.into(),
         }
     }
 
@@ -148,34 +159,22 @@ impl Process {
                 .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         let limit = self.settings.limits.startup_timeout;
-        if first && limit > 0 && !self.has_run() {
-            let text = format!("first request, an application has to run in {limit} s");
+        if first && limit > 0 && !has_loaded() {
+            let text = format!("first request, a script has to be loaded in {limit} s");
             log::record(Level::Info, text);
         }
-    }
-
-    /// An application read or sent something, so that its script was loaded.
-    pub(crate) fn note_application(&self) {
-        if !self.has_run() {
-            self.application_ran.store(true, Ordering::Relaxed);
-            if self.settings.limits.startup_timeout > 0 {
-                log::record(Level::Info, "an application runs, startup-timeout is off");
-            }
-        }
-    }
-
-    /// Whether any application has ever run here.
-    pub(crate) fn has_run(&self) -> bool {
-        self.application_ran.load(Ordering::Relaxed)
     }
 
     /// Longest age of a request that still counts as active, in microseconds (DMN-413); None for any age.
     fn active_age(&self) -> Option<u64> {
         let limits = &self.settings.limits;
-        let seconds = limits
-            .request_timeout
-            .saturating_add(limits.interrupt_timeout);
-        (seconds > 0).then(|| seconds.saturating_mul(1_000_000))
+        // interrupt-timeout alone limits nothing: a timer that is off must not make another one bite.
+        (limits.request_timeout > 0).then(|| {
+            limits
+                .request_timeout
+                .saturating_add(limits.interrupt_timeout)
+                .saturating_mul(1_000_000)
+        })
     }
 
     /// Whether a request runs that is worth waiting for (DMN-413).

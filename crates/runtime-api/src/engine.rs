@@ -373,6 +373,12 @@ impl HostCalls {
         // SAFETY: the table is valid for the life of the process.
         unsafe { (self.table.activity)() };
     }
+
+    /// A script or module was loaded.
+    pub fn script_loaded(self) {
+        // SAFETY: the table is valid for the life of the process.
+        unsafe { (self.table.script_loaded)() };
+    }
 }
 
 /// The host's functions, for the guards: set by `start`.

@@ -232,6 +232,7 @@ impl Target {
                 return Ok(Found::Failed);
             }
         };
+        process::script_loaded();
         let generation = {
             let mut watch = self.watch.lock();
             *watch = Watch {

@@ -1,8 +1,10 @@
 //! Script files as modules.
 
+use std::sync::atomic::Ordering;
+
 use wsgi_runtime_api::{Outcome, REQUEST_DAEMON, REQUEST_SCRIPT_RELOADING};
 
-use crate::host::touch;
+use crate::host::{LOADED, touch};
 use crate::{evaluate, python};
 
 /// REQ-600, REQ-601, API-045: the module of a script.
@@ -31,6 +33,15 @@ fn the_encoding_of_a_script() {
     let source = b"# coding: latin-1\ndef application(e, s):\n    s('200 OK', [])\n    return [ascii('\xe9').encode()]\n";
     let script = python().file("latin.wsgi", source);
     assert_eq!(python().request(&script).run().is_fine().text(), r"'\xe9'");
+}
+
+/// DMN-450, DP-100: that a script was loaded is told.
+#[test]
+fn the_host_is_told_of_scripts() {
+    let before = LOADED.load(Ordering::Relaxed);
+    let script = python().script("def application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(environ).encode()]\n");
+    python().request(&script).run().is_fine();
+    assert!(LOADED.load(Ordering::Relaxed) > before);
 }
 
 const COUNTING: &str = "import time
