@@ -31,9 +31,10 @@ serve: build
 test: build-debug
 	tools/test.sh $(PYTHONS)
 
-# The same with 30 seconds of load where `make test` has a few.
+# The same with 30 seconds of load where `make test` has a few, requests of up to 8 seconds while processes are replaced,
+# and 500 graceful restarts in search of leaks.
 test-long: build-debug
-	WSGI_LOAD_SECONDS=30 tools/test.sh $(PYTHONS)
+	WSGI_LONG=1 WSGI_LOAD_SECONDS=30 tools/test.sh $(PYTHONS)
 
 # Several Pythons in one Apache, in a tree of Debian sid under target/sid. As root.
 test-pythons:
