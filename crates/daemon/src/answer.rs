@@ -268,6 +268,14 @@ impl Transport for Answer<'_> {
         self.error = Some(error.to_string());
         match error {
             BodyError::Broken(_) => Err(ReadError::Aborted),
+            BodyError::File(_) => {
+                let text = format!(
+                    "request body of process {}: {error}",
+                    self.connection.peer().pid
+                );
+                log::coded(5208, log::Level::Error, text);
+                Err(ReadError::Failed)
+            }
             BodyError::Receive(ReceiveError::Truncated | ReceiveError::Closed) => {
                 self.failed = Some(SendError::Gone);
                 Err(ReadError::Aborted)

@@ -114,7 +114,11 @@ impl<'p> Speaker<'p> {
             match self.next_request(connection, claim.take(), hung_up) {
                 // Already here: what was read while an unread body was skipped.
                 Ok(After::Keep) if !self.inbox.is_empty() => {}
-                Ok(after) => return after,
+                Ok(after) => {
+                    // A descriptor that nobody asked for is not kept until the next request.
+                    self.inbox.clear();
+                    return after;
+                }
                 Err(trouble) => {
                     trouble.report(connection);
                     return After::Close;
