@@ -2,7 +2,7 @@
 # Installs what building and testing need and is not there yet, on Debian 12 and 13.
 set -euo pipefail
 
-wanted=(apache2 apache2-dev libclang-dev clang gcc libc6-dev pkg-config python3-dev python3-venv curl nghttp2-client)
+wanted=(apache2 apache2-dev libclang-dev clang gcc libc6-dev pkg-config python3-dev python3-venv curl nghttp2-client openssl)
 missing=()
 for package in "${wanted[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
