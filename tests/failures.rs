@@ -107,6 +107,12 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
             "WSGI0174",
             "TypeError",
         ),
+        (
+            "nothing-written",
+            "write = start_response('200 OK', [('X-Mine', '1')])\nwrite(b'')\nraise ValueError('nothing left yet')",
+            "WSGI0174",
+            "ValueError: nothing left yet",
+        ),
         ("not-started", "return [b'x']", "WSGI0174", "RuntimeError"),
         ("never-started", "return []", "WSGI0174", "RuntimeError"),
         (
@@ -125,6 +131,7 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
         let url = server.case(name, &app(body));
         let answer = server.get(&url);
         assert_eq!(answer.status, 500, "{name}: {}", answer.shown());
+        assert_eq!(answer.header("X-Mine"), None, "{name}");
         assert!(
             answer.text().contains("Internal Server Error"),
             "{name}: {}",
