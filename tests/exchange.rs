@@ -23,7 +23,10 @@ fn server(mpm: Mpm, options: &str) -> Server {
 /// DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for response-socket-timeout.
 fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
     assert_eq!(mode, Mode::Daemon);
-    let server = server(mpm, "processes=1 threads=1 response-spool=0 response-socket-timeout=1");
+    let server = server(
+        mpm,
+        "processes=1 threads=1 response-spool=0 response-socket-timeout=1",
+    );
     let url = server.case(
         "endless",
         &app("start_response('200 OK', [])\nblock = b'x' * 1048576\nfor number in range(256):\n    yield block"),

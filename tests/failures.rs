@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use wsgi_harness::{
-    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, is_root, matrix, subject,
+    unprivileged_user, wait_until,
 };
 
 fn app(body: &str) -> String {
@@ -378,8 +379,8 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
         (
             "exiting",
             "import sys\nsys.exit(1)\n",
-            &["WSGI0107"],
-            "SystemExit",
+            &["WSGI0107", "WSGI0175"],
+            "SystemExit: 1",
         ),
         ("without", "x = 1\n", &["WSGI0089"], ""),
         (
@@ -447,8 +448,13 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
     )
     .expect("mine");
     assert_eq!(server.get(&url).status, 500);
-    server.wait_for_log("WSGI0105");
     server.allow_log("unreadable.wsgi]");
+    let record = server.wait_for_log("PermissionError: [Errno 13] Permission denied");
+    assert!(record.contains("unreadable.wsgi'"), "{record:?}");
+    if subject().is_ours() && is_root() {
+        let user = format!("for user {} (uid ", unprivileged_user().name);
+        assert!(record.contains(&user), "{record:?}");
+    }
     assert_eq!(server.get("/case/missing").status, 404);
     server.expect_log("WSGI0135");
     std::fs::create_dir(server.path("apps/directory.wsgi")).expect("a folder");
