@@ -1,16 +1,12 @@
 //! Headers, lengths and redirects of answers, and how several answers share a connection.
 
 use wsgi_harness::{
-    Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+    Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject, wait_until,
 };
 
 /// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("sys", body)
 }
 
 fn server(mpm: Mpm, mode: Mode) -> Server {

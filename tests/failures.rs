@@ -4,16 +4,13 @@
 use std::time::Duration;
 
 use wsgi_harness::{
-    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, is_root, matrix, subject,
+    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject,
     unprivileged_user, wait_until,
 };
 
+/// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("sys", body)
 }
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
