@@ -230,6 +230,12 @@ fn content_length(mpm: Mpm, mode: Mode) {
     assert_eq!(answer.text(), "hello");
     if subject().differs("REQ-448") {
         assert!(connection.closes_within(std::time::Duration::from_secs(10)));
+        let url = server.case(
+            "nothing",
+            &app("start_response('200 OK', [('Content-Length', '50')])\nreturn []"),
+        );
+        server.get(&url).expect(500);
+        server.expect_log("WSGI5075: The response has no body, but a Content-Length of 50.");
     }
 }
 matrix!(content_length: event prefork);
