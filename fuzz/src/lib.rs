@@ -3,6 +3,7 @@
 //! A target says more than "no panic": what was decoded is encoded to the same bytes, what is accepted keeps its limits, and
 //! a length that is only claimed takes no memory. Each runs in a process of its own, on one thread.
 
+pub mod configuration;
 pub mod machine;
 
 use peak_alloc::PeakAlloc;
