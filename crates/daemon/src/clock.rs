@@ -335,6 +335,26 @@ fn request_allowance(seconds: u64, threads: u32) -> u64 {
 mod tests {
     use super::*;
 
+    /// DMN-412: a bell that was rung, before or while it is waited for, and a deadline end the wait. Each of them taking the
+    /// whole second would take minutes.
+    #[test]
+    fn the_clock_waits_for_the_bell_and_for_deadlines() {
+        let clock = Clock {
+            bell: Arc::new((Mutex::new(false), Condvar::new())),
+        };
+        let started = clock::monotonic_micros();
+        for _ in 0..200 {
+            clock.look_again();
+            clock.wait(None);
+            let deadline = clock::monotonic_micros() + 1000;
+            while clock::monotonic_micros() < deadline {
+                clock.wait(Some(deadline));
+            }
+        }
+        let passed = clock::monotonic_micros() - started;
+        assert!(passed < 100 * SECOND, "{passed}");
+    }
+
     /// DMN-430: the threshold grows with the logarithm of the threads.
     #[test]
     fn requests_may_run_longer_among_many_threads() {
