@@ -14,6 +14,9 @@ use super::store::{Store, StoreError};
 /// Bodies up to this length are read before the request is sent, and sent with it, bytes.
 pub(super) const SHORT_BODY: usize = 64 << 10;
 
+/// How much is written to a file at a time, bytes: file systems do better with more at once.
+const WRITE: usize = 256 << 10;
+
 /// The frame behind a whole body.
 const END: Header = Header {
     kind: Kind::BodyEnd,
@@ -139,35 +142,36 @@ impl BodyBuffer {
         announced: u64,
         memory: usize,
     ) -> Result<(), Unkept> {
-        let mut store = None;
         let mut kept = Vec::new();
-        if announced > memory as u64 {
-            let store = store.insert(Store::new(apache.temporary_folder())?);
-            store.check_space(announced)?;
-        }
-        loop {
-            let piece = &self.bytes[HEADER_LEN..HEADER_LEN + self.len];
-            match &mut store {
-                Some(store) => store.push(piece)?,
-                None if kept.len() + piece.len() <= memory => kept.extend_from_slice(piece),
-                None => {
-                    let store = store.insert(Store::new(apache.temporary_folder())?);
-                    store.push(&std::mem::take(&mut kept))?;
-                    store.push(piece)?;
-                }
-            }
+        while announced <= memory as u64 && kept.len() + self.len <= memory {
+            kept.extend_from_slice(&self.bytes[HEADER_LEN..HEADER_LEN + self.len]);
             self.len = 0;
             if self.ended {
-                break;
+                self.kept = Kept::Memory(kept, 0);
+                self.rewind();
+                return Ok(());
             }
             self.read_piece(apache)?;
         }
-        self.kept = match store {
-            None => Kept::Memory(kept, 0),
-            Some(store) => match store.read_only() {
-                Some((file, span)) => Kept::Handed(Handed::new(file, span)),
-                None => Kept::File(store),
-            },
+        let mut store = Store::new(apache.temporary_folder())?;
+        store.check_space(announced)?;
+        store.push(&kept)?;
+        drop(kept);
+        store.push(&self.bytes[HEADER_LEN..HEADER_LEN + self.len])?;
+        let mut piece = vec![0; WRITE];
+        while !self.ended {
+            let mut len = 0;
+            while !self.ended && len < piece.len() {
+                match apache.read_body(&mut piece[len..])? {
+                    0 => self.ended = true,
+                    count => len += count,
+                }
+            }
+            store.push(&piece[..len])?;
+        }
+        self.kept = match store.read_only() {
+            Some((file, span)) => Kept::Handed(Handed::new(file, span)),
+            None => Kept::File(store),
         };
         self.rewind();
         Ok(())

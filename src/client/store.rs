@@ -11,9 +11,6 @@ use std::path::PathBuf;
 use wsgi_core::wire::FileSpan;
 use wsgi_sys::temporary;
 
-/// Room on disk that is taken ahead at first, and at most, bytes: a length that a client announces takes none.
-const AHEAD: (u64, u64) = (256 << 10, 4 << 20);
-
 /// A temporary file that does not do its duty.
 #[derive(Debug, thiserror::Error)]
 #[error("a temporary file in '{}' cannot be {doing}: {source}", folder.display())]
@@ -30,8 +27,6 @@ pub(super) struct Store {
     folder: PathBuf,
     written: u64,
     read: u64,
-    /// Up to where room on disk was taken; None where the file system does not do that.
-    reserved: Option<u64>,
 }
 
 impl Store {
@@ -46,7 +41,6 @@ impl Store {
                 folder,
                 written: 0,
                 read: 0,
-                reserved: Some(0),
             }),
             Err(source) => Err(StoreError {
                 folder,
@@ -86,25 +80,16 @@ impl Store {
     /// # Errors
     /// The disk is full, or fails.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let end = self.written + bytes.len() as u64;
-        self.reserve(end);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // No room is reserved ahead, though writing would be quicker: file systems that allocate late (ext4, XFS) forget a file
+        // that never reached the disk at once, but for reserved room they wait for the disk.
         self.file
             .write_all_at(bytes, self.written)
             .map_err(|source| self.error("written to", source))?;
-        self.written = end;
+        self.written += bytes.len() as u64;
         Ok(())
-    }
-
-    /// Takes room ahead of what is written, with which writing costs half as much.
-    fn reserve(&mut self, end: u64) {
-        let Some(reserved) = self.reserved.filter(|reserved| *reserved < end) else {
-            return;
-        };
-        let wanted = end + self.written.clamp(AHEAD.0, AHEAD.1);
-        // A disk without so much room may still have enough for what comes.
-        self.reserved = temporary::reserve(&self.file, reserved, wanted - reserved)
-            .ok()
-            .map(|()| wanted);
     }
 
     /// Takes bytes from the front; 0 if none waits.
@@ -135,7 +120,6 @@ impl Store {
             // What cannot be given back now is given back with the file.
             let _ = self.file.set_len(0);
             (self.written, self.read) = (0, 0);
-            self.reserved = self.reserved.map(|_| 0);
         }
     }
 
