@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -234,6 +234,9 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
+    /// The times of the files that the request's script or module was read from, as one number: another one when one of them
+    /// was changed again. Any thread, needs no GIL.
+    pub stamp: unsafe extern "C" fn(request: *const RequestView) -> u64,
     /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only log and TLS variables are used, are valid
     /// for the call. Values go to `answer`.
     pub hook: unsafe extern "C" fn(
