@@ -137,7 +137,7 @@ fn failures(mpm: Mpm, mode: Mode) {
         .file("apps/sealed.wsgi", FINE)
         .file("apps/folder.wsgi/file", "");
     let sealed = site.path("apps/sealed.wsgi");
-    fs::set_permissions(sealed, Permissions::from_mode(0)).expect("the owner may seal a file");
+    fs::set_permissions(sealed, Permissions::from_mode(0o000)).expect("the owner may seal a file");
     symlink("nowhere", site.path("apps/dangling.wsgi")).expect("a link in the site's folder");
     let server = site.start();
     let mut wrong = Vec::new();
