@@ -3,9 +3,11 @@
 mod access;
 mod caches;
 mod closed;
+mod failures;
 mod groups;
 mod logins;
 mod sight;
+mod unavailable;
 
 use wsgi_harness::{Curl, CurlAnswer, Mode, Mpm, Site};
 
