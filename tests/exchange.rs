@@ -1,15 +1,12 @@
 //! Between Apache and its daemons, seen from both ends: what one side waits for, what does not fit, what is not served.
 
-use wsgi_harness::{Mode, Mpm, Request, Server, Site, is_root, matrix, subject, unprivileged_user};
+use wsgi_harness::{
+    Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject, unprivileged_user,
+};
 
 /// An application with this body.
 fn app(body: &str) -> String {
-    let mut text =
-        String::from("import os, sys, time\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("os, sys, time", body)
 }
 
 fn server(mpm: Mpm, options: &str) -> Server {
@@ -23,7 +20,10 @@ fn server(mpm: Mpm, options: &str) -> Server {
 /// DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for response-socket-timeout.
 fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
     assert_eq!(mode, Mode::Daemon);
-    let server = server(mpm, "processes=1 threads=1 response-spool=0 response-socket-timeout=1");
+    let server = server(
+        mpm,
+        "processes=1 threads=1 response-spool=0 response-socket-timeout=1",
+    );
     let url = server.case(
         "endless",
         &app("start_response('200 OK', [])\nblock = b'x' * 1048576\nfor number in range(256):\n    yield block"),

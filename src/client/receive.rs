@@ -241,6 +241,16 @@ impl<A: Apache> Exchange<'_, A> {
                 return Ok(Ended::Answered(Outcome::CutShort));
             }
         }
+        if state.sent < self.buffers.head.len() {
+            // An incomplete head is never executed.
+            if state.receipts == 0 && error.kind() != ErrorKind::WouldBlock {
+                return Ok(Ended::NotTaken);
+            }
+            return Err(Failure::Send {
+                source: error,
+                again: state.again,
+            });
+        }
         if error.kind() == ErrorKind::ConnectionReset
             && state.receipts == 0
             && !state.consumed

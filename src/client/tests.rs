@@ -20,6 +20,7 @@ use wsgi_sys::board::Board;
 use wsgi_sys::room;
 use wsgi_sys::stream::{self, Wait};
 
+mod flow;
 mod spool;
 
 use super::body::BodyFacts;
@@ -52,6 +53,9 @@ struct Side {
     patience: Duration,
     out: Vec<u8>,
     passes: u32,
+    flushes: u32,
+    /// Told the bytes passed so far, after each pass.
+    on_pass: Option<Sender<usize>>,
     ended: bool,
     records: Vec<String>,
 }
@@ -136,6 +140,11 @@ impl Apache for &mut Side {
         self.passes += 1;
         blocks.for_each(|block| self.emit(block));
         self.ended |= after == After::End;
+        self.flushes += u32::from(after == After::Flush);
+        if let Some(on_pass) = &self.on_pass {
+            // The daemon may have ended meanwhile.
+            let _ = on_pass.send(self.out.len());
+        }
         if let (After::Flush, Some(on_flush)) = (after, self.on_flush.clone()) {
             on_flush.send(()).unwrap();
             self.on_flush = None;
@@ -367,7 +376,8 @@ impl Rig {
     }
 }
 
-/// REQ-310, DMN-210 (decision): one connection serves many requests, each by one claim on a thread, and a small answer is one pass.
+/// REQ-310, DMN-210, DMN-243 (decision): one connection serves many requests, each by one claim on a thread, and a small answer is
+/// one pass. The end of a request is a frame, so that nobody has to close anything.
 #[test]
 fn a_connection_is_kept() {
     let rig = Rig::new();
