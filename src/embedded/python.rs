@@ -128,6 +128,7 @@ fn facts() -> ProcessFacts {
         multiprocess: processes != 1,
         run_once: false,
         service: false,
+        one_process: mpm::is_one_process(),
         maximum_processes: processes,
         threads_per_process: threads,
         apache_version: process::compiled_version(),
