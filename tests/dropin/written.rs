@@ -4,7 +4,7 @@ use wsgi_harness::subject;
 
 use super::{accepted, routes, site};
 
-/// DIR-020, DIR-021, DIR-045, DIR-076, MRG-03: groups and interpreters by `<Location>`, scripts loaded at start, a script of a
+/// DIR-020, DIR-021, DIR-042, DIR-076, DIR-077, MRG-03: groups and interpreters by `<Location>`, scripts loaded at start, a script of a
 /// folder with ExecCGI, as FreeIPA has them.
 #[test]
 fn in_the_manner_of_freeipa() {
