@@ -3,7 +3,7 @@
 set -euo pipefail
 
 needed=1.85
-wanted=(apache2 apache2-dev libclang-dev clang gcc libc6-dev pkg-config python3-dev python3-venv ca-certificates curl nghttp2-client)
+wanted=(apache2 apache2-dev libclang-dev clang gcc libc6-dev pkg-config python3-dev python3-venv ca-certificates curl nghttp2-client openssl)
 missing=()
 for package in "${wanted[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

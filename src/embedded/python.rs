@@ -26,6 +26,9 @@ impl Host for Child {
 
     /// There is no inactivity timeout in a child (DP-99).
     fn activity() {}
+
+    /// Nor a startup timeout (DMN-450).
+    fn script_loaded() {}
 }
 
 /// The runtime that children use, if they use one.

@@ -262,7 +262,6 @@ fn flush_flag(flags: u32) -> u8 {
 
 impl Transport for Answer<'_> {
     fn read_body(&mut self, buffer: &mut BodyBuffer<'_>) -> Result<(), ReadError> {
-        self.process.note_application();
         if self.awaits_continue {
             self.awaits_continue = false;
             encode_plain(&mut self.outbox.early, Kind::Continue, 0, b"")
@@ -279,6 +278,14 @@ impl Transport for Answer<'_> {
         self.error = Some(error.to_string());
         match error {
             BodyError::Broken(_) => Err(ReadError::Aborted),
+            BodyError::File(_) => {
+                let text = format!(
+                    "request body of process {}: {error}",
+                    self.connection.peer().pid
+                );
+                log::coded(5208, log::Level::Error, text);
+                Err(ReadError::Failed)
+            }
             BodyError::Receive(ReceiveError::Truncated | ReceiveError::Closed) => {
                 self.failed = Some(SendError::Gone);
                 Err(ReadError::Aborted)
@@ -304,7 +311,6 @@ impl Transport for Answer<'_> {
         content_length: Option<u64>,
     ) -> Result<(), SendError> {
         self.check()?;
-        self.process.note_application();
         let pairs = headers.iter().map(|(name, value)| (name, Some(value)));
         AnswerHead::encode(&mut self.outbox.late, status, content_length, pairs)
             .map_err(|error| self.wrong(error))?;

@@ -276,11 +276,11 @@ options! {
     |o, c| o.response_flush_delay = u32::try_from(c.unsigned(0, "must be a number of milliseconds, 0 or more")?).map_err(|_| c.fail("must be fewer milliseconds"))?;
 
     "request-spool", "size", "64k", false, true,
-    "Bytes of a request body that are kept in memory until it has come whole, at least 64k; more go to a temporary file. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
+    "Bytes of a request body that are kept in memory until it has come whole, at least 64k; of a longer body all go to a temporary file, in the folder that the environment variable `TMPDIR` of Apache names, else in `/tmp`. The file has no name and belongs to Apache's user; the daemon gets it for reading only. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
     |o, c| o.request_spool = c.spool()?;
 
     "response-spool", "size", "1m", false, true,
-    "Bytes of an answer that are kept in memory, at least 64k, while the client does not take them; more go to a temporary file. So a slow client keeps no thread of the application. What the client can take is passed on at once. 0 keeps nothing: the application waits for the client, as in mod_wsgi. Not in mod_wsgi.",
+    "Bytes of an answer that are kept in memory, at least 64k, while the client does not take them; more go to a temporary file beside those of `request-spool`. So a slow client keeps no thread of the application. What the client can take is passed on at once. 0 keeps nothing: the application waits for the client, as in mod_wsgi. Not in mod_wsgi.",
     |o, c| o.response_spool = c.spool()?;
 
     "response-spool-max", "size", "1g", false, true,

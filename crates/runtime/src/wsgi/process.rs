@@ -77,6 +77,11 @@ pub(crate) fn activity() {
     process().host.activity();
 }
 
+/// A script or module was loaded.
+pub(crate) fn script_loaded() {
+    process().host.script_loaded();
+}
+
 /// The part of a line that goes into a record: up to a NUL, and no more than a record holds (API-036).
 pub(crate) fn record(line: &[u8]) -> &[u8] {
     let end = line

@@ -285,7 +285,10 @@ impl Script {
         report::line(py, INFO, &text);
         let failure = match self.compile(py) {
             Ok((code, modified)) => match self.execute(py, state, &code, modified) {
-                Ok(module) => return Ok(Some(module)),
+                Ok(module) => {
+                    process::script_loaded();
+                    return Ok(Some(module));
+                }
                 Err(error) => Failure { error, read: false },
             },
             Err(error) => Failure { error, read: true },
