@@ -129,13 +129,22 @@ pub struct FileSpan {
 }
 
 impl FileSpan {
-    /// Appends the frame; the descriptor is sent with its first byte.
+    /// Appends the frame of an answer; the descriptor is sent with its first byte.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        frame(out, Kind::File, 0, |out| {
+        self.put(out, Kind::File);
+    }
+
+    /// Appends the frame of a request's body; the descriptor is sent with the request's first byte.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
+        self.put(out, Kind::BodyFile);
+    }
+
+    fn put(&self, out: &mut Vec<u8>, kind: Kind) {
+        frame(out, kind, 0, |out| {
             out.extend_from_slice(&self.offset.to_le_bytes());
             out.extend_from_slice(&self.len.to_le_bytes());
         })
-        .expect("a File is 16 bytes");
+        .expect("a span is 16 bytes");
     }
 
     /// Decodes a payload.
