@@ -23,6 +23,15 @@ fuzz_target!(|input: &[u8]| {
                 // The flags of a Hello say nothing.
                 again[1] = header.flags;
             }
+            Kind::BodyFile => {
+                let Ok(span) = within(0, || FileSpan::decode(payload)) else {
+                    continue;
+                };
+                let end = span.offset.checked_add(span.len);
+                assert!(end.is_some_and(|end| i64::try_from(end).is_ok()));
+                span.encode_body(&mut again);
+                again[1] = header.flags;
+            }
             Kind::Request => {
                 let Ok(head) = within(0, || RequestHead::decode(payload)) else {
                     continue;
