@@ -1,17 +1,13 @@
 //! Between Apache and its daemons, seen from both ends: what one side waits for, what does not fit, what is not served.
 
 use wsgi_harness::{
-    Mode, Mpm, Request, Server, Site, is_root, matrix, subject, unprivileged_user, wait_until,
+    Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject, unprivileged_user,
+    wait_until,
 };
 
 /// An application with this body.
 fn app(body: &str) -> String {
-    let mut text =
-        String::from("import os, sys, time\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("os, sys, time", body)
 }
 
 fn server(mpm: Mpm, options: &str) -> Server {

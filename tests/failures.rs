@@ -4,15 +4,13 @@
 use std::time::Duration;
 
 use wsgi_harness::{
-    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject,
+    unprivileged_user, wait_until,
 };
 
+/// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("sys", body)
 }
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
@@ -107,6 +105,12 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
             "WSGI0174",
             "TypeError",
         ),
+        (
+            "nothing-written",
+            "write = start_response('200 OK', [('X-Mine', '1')])\nwrite(b'')\nraise ValueError('nothing left yet')",
+            "WSGI0174",
+            "ValueError: nothing left yet",
+        ),
         ("not-started", "return [b'x']", "WSGI0174", "RuntimeError"),
         ("never-started", "return []", "WSGI0174", "RuntimeError"),
         (
@@ -125,6 +129,7 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
         let url = server.case(name, &app(body));
         let answer = server.get(&url);
         assert_eq!(answer.status, 500, "{name}: {}", answer.shown());
+        assert_eq!(answer.header("X-Mine"), None, "{name}");
         assert!(
             answer.text().contains("Internal Server Error"),
             "{name}: {}",
@@ -371,8 +376,8 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
         (
             "exiting",
             "import sys\nsys.exit(1)\n",
-            &["WSGI0107"],
-            "SystemExit",
+            &["WSGI0107", "WSGI0175"],
+            "SystemExit: 1",
         ),
         ("without", "x = 1\n", &["WSGI0089"], ""),
         (
@@ -440,8 +445,13 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
     )
     .expect("mine");
     assert_eq!(server.get(&url).status, 500);
-    server.wait_for_log("WSGI0105");
     server.allow_log("unreadable.wsgi]");
+    let record = server.wait_for_log("PermissionError: [Errno 13] Permission denied");
+    assert!(record.contains("unreadable.wsgi'"), "{record:?}");
+    if subject().is_ours() && is_root() {
+        let user = format!("for user {} (uid ", unprivileged_user().name);
+        assert!(record.contains(&user), "{record:?}");
+    }
     assert_eq!(server.get("/case/missing").status, 404);
     server.expect_log("WSGI0135");
     std::fs::create_dir(server.path("apps/directory.wsgi")).expect("a folder");

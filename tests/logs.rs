@@ -1,15 +1,15 @@
 //! What applications write to `wsgi.errors` and the standard streams, and where it comes out.
 
-use wsgi_harness::{Level, Mode, Mpm, Record, Server, Site, matrix, wait_until};
+use wsgi_harness::{Level, Mode, Mpm, Record, Server, Site, matrix, script, wait_until};
 
+/// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from(
-        "import sys\n\ndef application(environ, start_response):\n    errors = environ['wsgi.errors']\n    result = None\n",
-    );
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text + "    start_response('200 OK', [])\n    return [repr(result).encode()]\n"
+    script(
+        "sys",
+        &format!(
+            "errors = environ['wsgi.errors']\nresult = None\n{body}\nstart_response('200 OK', [])\nreturn [repr(result).encode()]"
+        ),
+    )
 }
 
 #[track_caller]

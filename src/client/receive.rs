@@ -192,7 +192,12 @@ impl<A: Apache> Exchange<'_, A> {
                 }
             }
             Kind::End => return self.end(state, AnswerEnd::decode(payload)?).map(Some),
-            Kind::Data | Kind::Hello | Kind::Request | Kind::Body | Kind::BodyEnd => {
+            Kind::Data
+            | Kind::Hello
+            | Kind::Request
+            | Kind::Body
+            | Kind::BodyFile
+            | Kind::BodyEnd => {
                 return Err(WireError::Unexpected(header.kind).into());
             }
         }

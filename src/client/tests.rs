@@ -17,7 +17,8 @@ use wsgi_core::wire::{
     Header, Hello, Kind, Log, Refusal, RequestHead, Welcome, encode_plain, whole_frame,
 };
 use wsgi_sys::board::Board;
-use wsgi_sys::{room, stream};
+use wsgi_sys::room;
+use wsgi_sys::stream::{self, Wait};
 
 mod flow;
 mod spool;
@@ -174,6 +175,8 @@ impl Apache for &mut Side {
 struct Peer {
     stream: UnixStream,
     bytes: Vec<u8>,
+    /// The last one that came.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Peer {
@@ -181,6 +184,7 @@ impl Peer {
         Peer {
             stream: listener.accept().unwrap().0,
             bytes: Vec::new(),
+            descriptor: None,
         }
     }
 
@@ -199,8 +203,11 @@ impl Peer {
                 return found;
             }
             let mut buffer = [0; 65536];
-            let count = self.stream.read(&mut buffer).unwrap();
+            let (count, descriptor) =
+                stream::receive_with_descriptor(self.stream.as_fd(), &mut buffer, Wait::Block)
+                    .unwrap();
             assert!(count > 0, "the child closed the connection");
+            self.descriptor = descriptor.or(self.descriptor.take());
             self.bytes.extend_from_slice(&buffer[..count]);
         }
     }
@@ -223,6 +230,13 @@ impl Peer {
             let (header, payload) = self.frame();
             match header.kind {
                 Kind::Body => body.extend(payload),
+                Kind::BodyFile => {
+                    let span = FileSpan::decode(&payload).unwrap();
+                    let file = std::fs::File::from(self.descriptor.take().unwrap());
+                    assert!(file.write_at(b"x", 0).is_err(), "for reading only");
+                    body.resize(usize::try_from(span.len).unwrap(), 0);
+                    file.read_exact_at(&mut body, span.offset).unwrap();
+                }
                 Kind::BodyEnd => return body,
                 other => panic!("unexpected {other:?}"),
             }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
+use wsgi_runtime_api::REQUEST_MODULE;
 use wsgi_runtime_api::runtime::{Request, Runtime};
 use wsgi_sys::clock;
 
@@ -55,6 +56,16 @@ impl Desk {
 
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 1
+    }
+}
+
+/// Whether a preloaded target, `module:NAME` or `module:NAME:CALLABLE`, has loaded the code of a request for `module` and
+/// `callable`.
+fn is_target(target: &[u8], module: &[u8], callable: &[u8]) -> bool {
+    match target.strip_prefix(module) {
+        Some([]) => true,
+        Some([b':', rest @ ..]) => rest == callable,
+        _ => false,
     }
 }
 
@@ -126,9 +137,15 @@ impl Process {
 
     /// Whether a change of this script is a reason to be replaced, and not to end at once (`deploy-check`).
     pub(crate) fn checks_deploy(&self, request: &Request<'_>) -> bool {
+        let is_module = request.flags & REQUEST_MODULE != 0;
         let is_it = |preload: &Preload| {
-            preload.script.as_bytes() == request.script()
-                && preload.application_group.as_bytes() == request.application_group
+            let script = preload.script.as_bytes();
+            let is_script = if is_module {
+                is_target(script, request.script(), request.callable_object)
+            } else {
+                script == request.script()
+            };
+            is_script && preload.application_group.as_bytes() == request.application_group
         };
         self.settings.deploy_check && self.settings.preload.iter().any(is_it)
     }
@@ -191,5 +208,25 @@ impl Process {
     pub(crate) fn waiting_threads(&self) -> u32 {
         let waiting = self.desks.iter().filter(|desk| desk.is_waiting()).count();
         u32::try_from(waiting).expect("a process has fewer than 65536 threads")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_that_are_preloaded() {
+        for (target, callable, expected) in [
+            ("module:site.wsgi", "application", true),
+            ("module:site.wsgi:application", "application", true),
+            ("module:site.wsgi:make()", "make()", true),
+            ("module:site.wsgi:other", "application", false),
+            ("module:site.wsgi2", "application", false),
+            ("module:site", "application", false),
+        ] {
+            let found = is_target(target.as_bytes(), b"module:site.wsgi", callable.as_bytes());
+            assert_eq!(found, expected, "{target}");
+        }
     }
 }

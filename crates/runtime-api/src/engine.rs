@@ -44,6 +44,8 @@ pub trait Engine: 'static {
     fn load(script: &[u8], application_group: &[u8]) -> bool;
     /// Runs a request.
     fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome;
+    /// The times of the files of its script or module, as one number.
+    fn stamp(request: &Request<'_>) -> u64;
     /// Calls functions of a hook script.
     fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome;
     /// Publishes `process_stopping`.
@@ -393,6 +395,7 @@ pub const fn table<E: Engine>() -> RuntimeTable {
         start: start::<E>,
         load: load::<E>,
         handle: handle::<E>,
+        stamp: stamp::<E>,
         hook: hook::<E>,
         publish_stopping: publish_stopping::<E>,
         stop: stop::<E>,
@@ -466,6 +469,14 @@ unsafe extern "C" fn handle<E: Engine>(
             Outcome::Failed
         }
     })
+}
+
+unsafe extern "C" fn stamp<E: Engine>(request: *const RequestView) -> u64 {
+    // SAFETY: the host lends the view for the call.
+    let Some(view) = (unsafe { request.as_ref() }) else {
+        return 0;
+    };
+    guard("stamp", 0, || E::stamp(&Request { view }))
 }
 
 unsafe extern "C" fn hook<E: Engine>(

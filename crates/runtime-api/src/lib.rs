@@ -236,6 +236,9 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
+    /// The times of the files that the request's script or module was read from, as one number: another one when one of them
+    /// was changed again. Any thread, needs no GIL.
+    pub stamp: unsafe extern "C" fn(request: *const RequestView) -> u64,
     /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only log and TLS variables are used, are valid
     /// for the call. Values go to `answer`.
     pub hook: unsafe extern "C" fn(

@@ -11,7 +11,7 @@ use crate::check::ConfigCheck;
 use crate::httpd::Httpd;
 use crate::server::Server;
 use crate::subject::subject;
-use crate::surroundings::{is_root, repository, unprivileged_user};
+use crate::surroundings::{is_root, python_version, repository, unprivileged_user};
 
 /// A multi-processing module of httpd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,6 +268,9 @@ impl Site {
             }
         }
         text += &format!("LoadModule wsgi_module {}\n", subject().module().display());
+        if let Some(version) = python_version() {
+            text += &format!("WSGIPythonVersion {version}\n");
+        }
         text += &format!("LogLevel {}\n", self.log_level);
         text += "CustomLog {dir}/access.log \"%>s %m %U %B\"\n";
         if is_root() {

@@ -128,6 +128,17 @@ fn look(request: &Request<'_>, interpreter: &Interpreter) -> Looked {
     }
 }
 
+/// What the files of a script or module look like now, as one number.
+pub(crate) fn stamp(request: &Request<'_>) -> u64 {
+    let Some(wanted) = run::wanted(request) else {
+        return script::modified(request.script())
+            .map_or(0, |time| u64::from_ne_bytes(time.to_ne_bytes()));
+    };
+    let interpreter = interpreter::get(request.application_group());
+    let state = interpreter.ok().and_then(|interpreter| interpreter.state());
+    state.map_or(0, |state| state.targets.stamp(&wanted))
+}
+
 /// Bytes that wait in the graveyard until the next request, at most; more are freed at once.
 const MOST_BURIED: usize = 4 * 1024 * 1024;
 

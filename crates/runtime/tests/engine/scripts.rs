@@ -16,7 +16,7 @@ name = '_mod_wsgi_' + hashlib.md5(__file__.encode()).hexdigest()
 assert __name__ == name, __name__
 module = sys.modules[name]
 assert module.__dict__ is globals()
-assert module.__cached__ is None and module.__package__ is None
+assert getattr(module, '__cached__', None) is None and module.__package__ is None
 assert module.__spec__.name == name and module.__loader__ is module.__spec__.loader
 import os
 assert module.__mtime__ == os.stat(__file__).st_mtime_ns // 1000
