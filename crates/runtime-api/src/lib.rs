@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -179,7 +179,13 @@ pub struct HostTable {
     pub log_enabled: unsafe extern "C" fn(level: c_int) -> c_int,
     /// Input was read or output written for a request that counts as activity (DP-99). No-op embedded.
     pub activity: unsafe extern "C" fn(),
+    /// Apache's scoreboard: hands an encoded [`wsgi_core::scoreboard::Scoreboard`] to `put`, once, with `sink`; does nothing
+    /// where this process may not know it, or cannot be told. May wait for another process: not with the GIL held.
+    pub server_metrics: unsafe extern "C" fn(put: Put, sink: *mut c_void),
 }
+
+/// Takes bytes, which are valid for the call.
+pub type Put = unsafe extern "C" fn(sink: *mut c_void, bytes: Bytes);
 
 /// How a call of `handle` ended. The host turns it into a status or, where the head was sent, into an end of the answer.
 #[repr(u32)]
