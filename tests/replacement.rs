@@ -1,17 +1,30 @@
-//! Processes are replaced while clients have requests of all lengths on the way: not one of them fails, whatever the reason.
-//! `WSGI_LONG` makes the requests and the runs longer.
+//! Processes are replaced while clients have requests of all lengths on the way: not one of them fails, whatever the reason,
+//! and none is run twice. The waits are measured and printed. `WSGI_LONG` makes the requests and the runs longer and
+//! checks the longest wait.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use wsgi_harness::load::{self, Connections, Tally};
+use wsgi_harness::load::{self, Connections, Tally, Wait};
 use wsgi_harness::{Request, Server, Site, subject, wait_until};
 
-const CLIENTS: usize = 24;
+const CLIENTS: usize = 32;
 
-/// Sleeps as long as the query string says.
-const APP: &str = "import os, time\n\ndef application(environ, start_response):\n    text = environ['QUERY_STRING']\n    time.sleep(float(text.split('-')[0]))\n    start_response('200 OK', [('X-Pid', str(os.getpid()))])\n    return [text.encode()]\n";
+/// Writes down that it runs, and sleeps as long as the query string says.
+const APP: &str = r#"
+import os, time
+
+runs = os.open('{data}/runs', os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+def application(environ, start_response):
+    text = environ['QUERY_STRING']
+    os.write(runs, text.encode() + b'\n')
+    time.sleep(float(text.split('-')[0]))
+    start_response('200 OK', [('X-Pid', str(os.getpid()))])
+    return [text.encode()]
+"#;
 
 fn is_long() -> bool {
     std::env::var_os("WSGI_LONG").is_some()
@@ -22,22 +35,41 @@ fn lengths() -> [f64; 8] {
     if is_long() {
         [0.01, 0.01, 0.02, 0.05, 0.3, 1.0, 3.0, 8.0]
     } else {
-        [0.01, 0.01, 0.01, 0.02, 0.05, 0.1, 0.5, 1.5]
+        [0.01, 0.01, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0]
     }
 }
 
-fn duration() -> Duration {
-    Duration::from_secs(if is_long() { 30 } else { 5 })
+/// The length of a client's request.
+fn length(client: usize, number: usize) -> f64 {
+    lengths()[(client * 3 + number * 5) % lengths().len()]
 }
 
+/// What a request may wait beyond the longest request. Without `WSGI_LONG` only what hangs exceeds it.
+fn allowance() -> Duration {
+    Duration::from_secs(if is_long() { 1 } else { 20 })
+}
+
+fn duration() -> Duration {
+    Duration::from_secs(if is_long() { 30 } else { 4 })
+}
+
+/// Time to serve between two restarts; nothing depends on its length.
+fn pause() -> Duration {
+    Duration::from_millis(if is_long() { 5000 } else { 600 })
+}
+
+/// More threads than clients, so that nobody waits for a thread.
 fn site(processes: u32, options: &str) -> Site {
+    base(processes, options).script("/", APP)
+}
+
+fn base(processes: u32, options: &str) -> Site {
     Site::daemon()
-        .daemon_options(&format!("processes={processes} threads=30 {options}"))
+        .daemon_options(&format!("processes={processes} threads=40 {options}"))
         .config(
             "ThreadLimit 128\nThreadsPerChild 64\nServerLimit 8\nMaxRequestWorkers 512\nMinSpareThreads 32\n\
              MaxSpareThreads 512",
         )
-        .script("/", APP)
 }
 
 /// Clients with requests of mixed length, half of them with a connection for each request, while `trouble` happens again and
@@ -53,8 +85,8 @@ fn under_load(server: &Server, what: &str, mut trouble: impl FnMut(u32)) -> u32 
                 connections,
                 duration,
                 |client, number| {
-                    let length = lengths()[(client * 3 + number * 5) % lengths().len()];
-                    let text = format!("{length}-{client}-{number}");
+                    let length = length(client, number);
+                    let text = format!("{length}-{client}-{number}-{connections:?}");
                     (Request::get(&format!("/?{text}")), text.into_bytes())
                 },
             )
@@ -64,19 +96,49 @@ fn under_load(server: &Server, what: &str, mut trouble: impl FnMut(u32)) -> u32 
     let tallies: [Tally; 2] = thread::scope(|scope| {
         let loads = [Connections::Kept, Connections::Fresh].map(|kind| scope.spawn(run(kind)));
         while !loads.iter().all(thread::ScopedJoinHandle::is_finished) {
-            // Time to serve in between; nothing depends on its length.
-            thread::sleep(Duration::from_millis(600));
+            thread::sleep(pause());
             trouble(times);
             times += 1;
         }
         loads.map(|load| load.join().expect("the load does not panic"))
     });
     for (tally, kind) in tallies.iter().zip(["kept", "fresh"]) {
-        println!("{what}, {times} times, {kind} connections: {tally}");
+        println!(
+            "{what}, {times} times, {kind} connections: {tally}; {}",
+            delays(tally)
+        );
         assert!(tally.total() > CLIENTS as u64, "{tally}");
         assert_eq!(tally.count("good"), tally.total(), "{what}: {tally}");
+        let bound = Duration::from_secs_f64(lengths()[7]) + allowance();
+        assert!(tally.longest <= bound, "{what}: {tally}");
     }
+    assert_eq!(run_twice(server), Vec::<String>::new(), "{what}");
     times
+}
+
+/// What requests waited beyond the time that they take.
+fn delays(tally: &Tally) -> String {
+    let delay = |wait: &Wait| {
+        let length = Duration::from_secs_f64(length(wait.client, wait.number));
+        wait.length.saturating_sub(length)
+    };
+    let mut delays: Vec<Duration> = tally.waits.iter().map(delay).collect();
+    delays.sort_unstable();
+    let at = |share: usize| delays[(delays.len() - 1) * share / 100].as_millis();
+    format!(
+        "delay p50 {} ms, p99 {} ms, most {} ms",
+        at(50),
+        at(99),
+        at(100)
+    )
+}
+
+/// Requests that were run more than once.
+fn run_twice(server: &Server) -> Vec<String> {
+    let text = fs::read_to_string(server.path("data/runs")).expect("the runs");
+    let mut seen = std::collections::HashSet::new();
+    let again = |line: &&str| line.contains('-') && !seen.insert(line.to_string());
+    text.lines().filter(again).map(str::to_owned).collect()
 }
 
 /// The processes of the group were replaced that often at least.
@@ -107,7 +169,7 @@ macro_rules! for_processes {
     };
 }
 
-/// DMN-460, DMN-462, DP-43: the script is touched.
+/// DMN-267, DP-89: the script is touched.
 fn script_is_touched(processes: u32) {
     let server = site(processes, "").start();
     under_load(&server, "script touched", |_| {
@@ -117,7 +179,7 @@ fn script_is_touched(processes: u32) {
 }
 for_processes!(script_is_touched);
 
-/// DP-91, DMN-420: `maximum-requests`.
+/// DMN-460, DP-60, DP-83: `maximum-requests`.
 fn maximum_requests(processes: u32) {
     let server = site(processes, "maximum-requests=50").start();
     under_load(&server, "maximum-requests", |_| ());
@@ -125,7 +187,7 @@ fn maximum_requests(processes: u32) {
 }
 for_processes!(maximum_requests);
 
-/// DP-89: `restart-interval`.
+/// DMN-455, DP-69, DP-86: `restart-interval`.
 fn restart_interval(processes: u32) {
     let server = site(processes, "restart-interval=1").start();
     under_load(&server, "restart-interval", |_| ());
@@ -133,7 +195,7 @@ fn restart_interval(processes: u32) {
 }
 for_processes!(restart_interval);
 
-/// DMN-501, DP-88: SIGUSR1 to each daemon, with and without `eviction-timeout`.
+/// DMN-473, DMN-501, DP-81: SIGUSR1 to each daemon, with and without `eviction-timeout`.
 fn graceful_signal(processes: u32) {
     for (options, reason) in [
         ("", "(graceful_signal)"),
@@ -182,21 +244,59 @@ fn everything_at_once(processes: u32) {
 }
 for_processes!(everything_at_once);
 
-/// The new code is what is served in the end.
+/// Issue: a deploy that changes the code, and two that break it. The script is preloaded, so that a broken one does not
+/// replace what serves; the new code is what is served in the end.
+fn deploys(processes: u32) {
+    let server = base(processes, "")
+        .script_with("/", "process-group=live application-group=%{GLOBAL}", APP)
+        .start();
+    let version = |number: u32| {
+        let header = format!("[('X-Version', '{number}'), ('X-Pid'");
+        APP.replace("[('X-Pid'", &header)
+    };
+    for text in [
+        "WSGI0106",
+        "WSGI0109",
+        "WSGI0110",
+        "WSGI0174",
+        "WSGI5207",
+        "Traceback",
+        "root.wsgi\"",
+        "a_module_that_is_missing",
+        "SyntaxError",
+        "def application(",
+        "^",
+    ] {
+        server.allow_log(text);
+    }
+    let times = under_load(&server, "deploy", |times| {
+        let text = match times % 3 {
+            0 => version(times),
+            1 => "def application(environ, start_response:\n    return []\n".to_owned(),
+            _ => "import a_module_that_is_missing\n".to_owned(),
+        };
+        server.write("apps/root.wsgi", &text);
+    });
+    replaced(&server, 1, "WSGI5207");
+    server.write("apps/root.wsgi", &version(times));
+    let last = times.to_string();
+    wait_until("the last version", || {
+        let answer = server.get("/?0").expect(200);
+        (answer.header("X-Version") == Some(last.as_str())).then_some(())
+    });
+}
+for_processes!(deploys);
+
+/// The same with a script that is not preloaded, whose new code the next request gets.
 #[test]
 fn a_deploy_under_load() {
     if !subject().is_ours() {
         return;
     }
     let server = site(2, "").start();
-    let version = |number: u32| {
-        APP.replace(
-            "[('X-Pid'",
-            &format!("[('X-Version', '{number}'), ('X-Pid'"),
-        )
-    };
     let times = under_load(&server, "deploy", |times| {
-        server.write("apps/root.wsgi", &version(times));
+        let header = format!("[('X-Version', '{times}'), ('X-Pid'");
+        server.write("apps/root.wsgi", &APP.replace("[('X-Pid'", &header));
     });
     let last = (times - 1).to_string();
     wait_until("the last version", || {

@@ -116,7 +116,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("the owner may");
 }
 
-/// DP-50, API-100: no Python at `python-home`.
+/// DMN-127, DMN-954, DP-50, API-100: no Python at `python-home`.
 #[test]
 fn python_home_is_missing() {
     if !subject().differs("DMN-542") {
@@ -181,6 +181,47 @@ fn accounts_that_do_not_exist() {
         assert!(!check.accepted);
         assert!(check.output.contains(text), "{}", check.output);
     }
+}
+
+/// API-049, DMN-540: what a group imports at its start fails. The group serves what it has, what it has not is an error of
+/// the request, and mending the script is enough.
+#[test]
+fn import_fails() {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=2 threads=2")
+        .script_with(
+            "/good",
+            "process-group=live application-group=%{GLOBAL}",
+            APP,
+        )
+        .script_with(
+            "/broken",
+            "process-group=live application-group=%{GLOBAL}",
+            "import a_module_that_is_missing\n",
+        )
+        .start();
+    server.expect_log("ModuleNotFoundError: No module named 'a_module_that_is_missing'");
+    server.expect_log("broken.wsgi' raised an exception while it was loaded");
+    for text in [
+        "WSGI0174",
+        "a_module_that_is_missing",
+        "Traceback",
+        "broken.wsgi\"",
+    ] {
+        server.allow_log(text);
+    }
+    for _ in 0..5 {
+        assert_eq!(server.get("/broken").status, 500);
+        server.get("/good").expect(200);
+    }
+    println!("import error: 5 sent, 5 times 500; 5 sent to another script, 5 good");
+    server.write("apps/broken.wsgi", APP);
+    wait_until("the script is loaded", || {
+        (server.get("/broken").status == 200).then_some(())
+    });
 }
 
 /// DMN-113: a chroot directory that is missing.

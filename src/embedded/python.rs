@@ -33,6 +33,9 @@ impl Host for Child {
         let is_on = config::global(&main).server_metrics == Some(true);
         if is_on { scoreboard::read() } else { None }
     }
+
+    /// Nor a startup timeout (DMN-450).
+    fn script_loaded() {}
 }
 
 /// The runtime that children use, if they use one.
@@ -132,6 +135,7 @@ fn facts() -> ProcessFacts {
         multiprocess: processes != 1,
         run_once: false,
         service: false,
+        one_process: mpm::is_one_process(),
         maximum_processes: processes,
         threads_per_process: threads,
         apache_version: process::compiled_version(),

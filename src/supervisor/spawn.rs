@@ -17,7 +17,7 @@ use super::member::Member;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpawnError {
     /// No descriptor left for what.
-    #[error("{what}: {source}")]
+    #[error("{what}: {source}{}", remedy(source))]
     Descriptor {
         /// What was to be opened.
         what: &'static str,
@@ -25,11 +25,30 @@ pub(super) enum SpawnError {
         source: io::Error,
     },
     /// Fork or exec.
-    #[error(transparent)]
-    Exec(#[from] ExecError),
+    #[error("{source}{}", source.system_error().map_or("", remedy))]
+    Exec {
+        /// Which, and why.
+        #[from]
+        source: ExecError,
+    },
     /// Its settings could not be handed over.
     #[error("its settings could not be sent: {0}")]
     Settings(ChannelError),
+}
+
+/// What to do about it, with a separator in front; empty where the error says it all.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            "; raise the limit of open files that Apache is started with (LimitNOFILE, ulimit -n)"
+        }
+        Some(libc::ENFILE) => "; raise the system's limit of open files (sysctl fs.file-max)",
+        Some(libc::EAGAIN) => {
+            "; raise the limit of processes of Apache (TasksMax, LimitNPROC, ulimit -u) or start fewer"
+        }
+        Some(libc::ENOMEM) => "; the system has too little memory: start fewer processes",
+        _ => "",
+    }
 }
 
 /// Who a new daemon is.
@@ -89,4 +108,25 @@ pub(super) fn daemon(
     ours.send(&ToDaemon::Start(Box::new(settings)))
         .map_err(SpawnError::Settings)?;
     Ok((pid, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DMN-540: limits have a remedy, whoever met them.
+    #[test]
+    fn limits_have_a_remedy() {
+        let error = |number| SpawnError::Descriptor {
+            what: "control channel",
+            source: io::Error::from_raw_os_error(number),
+        };
+        assert!(error(libc::EMFILE).to_string().contains("LimitNOFILE"));
+        assert!(error(libc::EPERM).to_string().ends_with("(os error 1)"));
+        let fork = SpawnError::from(ExecError::Fork {
+            path: "/usr/bin/x".into(),
+            source: io::Error::from_raw_os_error(libc::EAGAIN),
+        });
+        assert!(fork.to_string().contains("TasksMax"), "{fork}");
+    }
 }

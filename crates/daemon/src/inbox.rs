@@ -3,7 +3,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use wsgi_core::wire::{HEADER_LEN, Header, WireError};
 use wsgi_sys::stream::{self, Wait};
@@ -48,6 +48,8 @@ pub(crate) struct Inbox {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last descriptor that came, if nobody has taken it: at most one is held, whatever a child sends.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Inbox {
@@ -56,6 +58,7 @@ impl Inbox {
             bytes: vec![0; CAPACITY],
             start: 0,
             end: 0,
+            descriptor: None,
         }
     }
 
@@ -65,6 +68,7 @@ impl Inbox {
 
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
+        self.descriptor = None;
         if self.bytes.len() > KEEP {
             self.bytes = vec![0; CAPACITY];
         }
@@ -107,9 +111,18 @@ impl Inbox {
     /// Receives what is there; 0 is the end of the stream.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
         self.make_room();
-        let received = stream::receive(socket, &mut self.bytes[self.end..], wait)?;
+        let (received, descriptor) =
+            stream::receive_with_descriptor(socket, &mut self.bytes[self.end..], wait)?;
         self.end += received;
+        if descriptor.is_some() {
+            self.descriptor = descriptor;
+        }
         Ok(received)
+    }
+
+    /// The descriptor that came with the request.
+    pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptor.take()
     }
 
     /// The header of the next frame, which stays in the inbox; waits for it.

@@ -112,4 +112,8 @@ impl Host for DaemonHost {
     fn server_metrics() -> Option<Scoreboard> {
         scoreboard::ask()
     }
+
+    fn script_loaded() {
+        process::note_loaded();
+    }
 }

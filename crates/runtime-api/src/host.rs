@@ -96,6 +96,8 @@ pub trait Host: 'static {
     fn activity();
     /// Apache's scoreboard (MET-60); None where this process may not know it, or cannot be told. May wait; called without the GIL.
     fn server_metrics() -> Option<Scoreboard>;
+    /// A script or module was loaded (DMN-450).
+    fn script_loaded();
 }
 
 /// Response headers during `send_head`.
@@ -172,6 +174,7 @@ impl<H: Host> Adapter<H> {
         log_enabled: Self::log_enabled,
         activity: Self::activity,
         server_metrics: Self::server_metrics,
+        script_loaded: Self::script_loaded,
     };
 
     unsafe extern "C" fn log(level: c_int, text: Bytes) {
@@ -198,6 +201,10 @@ impl<H: Host> Adapter<H> {
                 unsafe { put(sink, Bytes::of(&bytes)) };
             }
         });
+    }
+
+    unsafe extern "C" fn script_loaded() {
+        guard((), H::script_loaded);
     }
 }
 

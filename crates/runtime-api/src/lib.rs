@@ -182,6 +182,8 @@ pub struct HostTable {
     /// Apache's scoreboard: hands an encoded [`wsgi_core::scoreboard::Scoreboard`] to `put`, once, with `sink`; does nothing
     /// where this process may not know it, or cannot be told. May wait for another process: not with the GIL held.
     pub server_metrics: unsafe extern "C" fn(put: Put, sink: *mut c_void),
+    /// A script or module was loaded, for whichever interpreter; ends startup-timeout (DMN-450). No-op embedded.
+    pub script_loaded: unsafe extern "C" fn(),
 }
 
 /// Takes bytes, which are valid for the call.
@@ -240,6 +242,9 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
+    /// The times of the files that the request's script or module was read from, as one number: another one when one of them
+    /// was changed again. Any thread, needs no GIL.
+    pub stamp: unsafe extern "C" fn(request: *const RequestView) -> u64,
     /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only log and TLS variables are used, are valid
     /// for the call. Values go to `answer`.
     pub hook: unsafe extern "C" fn(

@@ -53,6 +53,16 @@ pub enum ExecError {
     },
 }
 
+impl ExecError {
+    /// The system's error; None if the system was not asked.
+    pub fn system_error(&self) -> Option<&io::Error> {
+        match self {
+            ExecError::Nul { .. } => None,
+            ExecError::Fork { source, .. } | ExecError::Exec { source, .. } => Some(source),
+        }
+    }
+}
+
 /// Starts the program and returns its pid once it has begun to run. The caller reaps it.
 ///
 /// # Errors

@@ -10,7 +10,8 @@
 //! is meant to differ from the original are asked for with [`Subject::differs`], by the row.
 //!
 //! Environment: `WSGI_UNDER_TEST`, `HTTPD` (default `apache2`, else `httpd`), `HTTPD_MODULES` (folder of httpd's own modules),
-//! `WSGI_TEST_VENV` (virtual environment with Flask and Django), `WSGI_LOAD_SECONDS`, `WSGI_KEEP` (keep folders of servers).
+//! `WSGI_TEST_VENV` (virtual environment with Flask and Django), `WSGI_LOAD_SECONDS`, `WSGI_LONG` (both:
+//! `make test-long`), `WSGI_KEEP` (keep folders of servers).
 
 mod check;
 mod client;
@@ -18,6 +19,7 @@ mod httpd;
 mod log;
 mod matrix;
 mod processes;
+mod script;
 mod server;
 mod site;
 mod subject;
@@ -33,6 +35,7 @@ pub use http::{Answer, Connection, Framing, Request};
 pub use httpd::Httpd;
 pub use log::{ErrorLog, Level, Record};
 pub use processes::{Process, ProcessTree};
+pub use script::script;
 pub use server::Server;
 pub use site::{Mode, Mpm, Site};
 pub use subject::{Subject, subject};

@@ -14,8 +14,25 @@ pub struct Tally {
     kinds: BTreeMap<String, u64>,
     /// The longest wait for an answer.
     pub longest: Duration,
+    /// Every wait for an answer, good or not, in no order.
+    pub waits: Vec<Wait>,
+    /// Requests that were sent again because the server had closed the kept connection before the first byte of an answer.
+    pub again: u64,
     /// What the first answers that were not as they should be looked like.
     pub samples: Vec<String>,
+}
+
+/// How long one request waited for its answer, the time to connect included.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The client, from 0.
+    pub client: usize,
+    /// The number of its request, from 0.
+    pub number: usize,
+    /// When it was sent, since the load began.
+    pub begin: Duration,
+    /// Until the end of the answer.
+    pub length: Duration,
 }
 
 impl Tally {
@@ -44,6 +61,8 @@ impl Tally {
         }
         self.longest = self.longest.max(other.longest);
         self.samples.extend(other.samples);
+        self.waits.extend(other.waits);
+        self.again += other.again;
     }
 }
 
@@ -57,6 +76,9 @@ impl fmt::Display for Tally {
         )?;
         for (kind, count) in &self.kinds {
             write!(f, ", {kind} {count}")?;
+        }
+        if self.again > 0 {
+            write!(f, ", sent again {}", self.again)?;
         }
         for sample in &self.samples {
             write!(f, "\n  {sample}")?;
@@ -75,8 +97,8 @@ pub enum Connections {
 }
 
 /// Runs `clients` clients for `duration`. `request(client, number)` gives the next request of a client and the body that its
-/// answer must have. A kept connection that the server had closed before it took the request is replaced, as every client of
-/// HTTP does; nothing else is tried again.
+/// answer must have. A kept connection that the server closed before the first byte of an answer is replaced, as every client
+/// of HTTP does (RFC 9110, 9.2.2); nothing else is tried again.
 pub fn run<F>(
     address: SocketAddr,
     clients: usize,
@@ -87,13 +109,14 @@ pub fn run<F>(
 where
     F: Fn(usize, usize) -> (Request, Vec<u8>) + Sync,
 {
-    let end = Instant::now() + duration;
+    let origin = Instant::now();
+    let span = (origin, origin + duration);
     let mut tally = Tally::default();
     thread::scope(|scope| {
         let running: Vec<_> = (0..clients)
             .map(|client| {
                 let request = &request;
-                scope.spawn(move || one_client(address, client, connections, end, request))
+                scope.spawn(move || one_client(address, client, connections, span, request))
             })
             .collect();
         for thread in running {
@@ -107,7 +130,7 @@ fn one_client<F>(
     address: SocketAddr,
     client: usize,
     connections: Connections,
-    end: Instant,
+    (origin, end): (Instant, Instant),
     request: &F,
 ) -> Tally
 where
@@ -122,8 +145,15 @@ where
             question = question.close();
         }
         let begin = Instant::now();
-        let (outcome, connection) = ask(address, kept.take(), &question);
-        tally.longest = tally.longest.max(begin.elapsed());
+        let (outcome, connection) = ask(address, kept.take(), &question, &mut tally.again);
+        let length = begin.elapsed();
+        tally.longest = tally.longest.max(length);
+        tally.waits.push(Wait {
+            client,
+            number,
+            begin: begin - origin,
+            length,
+        });
         match outcome {
             Ok(answer) => {
                 let kind = kind_of(&answer, &expected);
@@ -149,13 +179,15 @@ fn ask(
     address: SocketAddr,
     kept: Option<Connection>,
     question: &Request,
+    again: &mut u64,
 ) -> (Outcome, Option<Connection>) {
     if let Some(mut connection) = kept {
         let sent = connection.write(&question.bytes());
         match connection.read_answer(question.method()) {
             Ok(answer) => return (Ok(answer), Some(connection)),
             // The server closed the idle connection while the request was on its way.
-            Err(ReadFailure::Closed | ReadFailure::Broken(_)) => {}
+            Err(ReadFailure::Closed) => *again += 1,
+            Err(ReadFailure::Broken(_)) if connection.is_untouched() => *again += 1,
             Err(failure) => return (Err(named(failure, sent.err())), None),
         }
     }

@@ -28,6 +28,8 @@ pub(crate) const INFO: u8 = 6;
 static LOG: Mutex<Vec<(u8, String)>> = Mutex::new(Vec::new());
 /// Calls of `activity`.
 pub(crate) static ACTIVITY: AtomicUsize = AtomicUsize::new(0);
+/// Calls of `script_loaded`.
+pub(crate) static LOADED: AtomicUsize = AtomicUsize::new(0);
 
 struct Memory;
 
@@ -80,6 +82,10 @@ impl Host for Memory {
                 Row::Worker(WorkerRow::default()),
             ],
         })
+    }
+
+    fn script_loaded() {
+        LOADED.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -151,6 +151,11 @@ impl Connection {
         parse_head(&latin1(&head[..end]))
     }
 
+    /// Whether nothing was read that no answer has used.
+    pub fn is_untouched(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Reads `count` bytes of whatever comes; fewer if the connection ends before.
     pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
         while self.pending.len() < count && matches!(self.fill(), Ok(read) if read > 0) {}
