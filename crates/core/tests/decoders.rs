@@ -15,11 +15,12 @@ use wsgi_core::wire::{
     Welcome, WireError, encode_plain, whole_frame,
 };
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Hello,
     Kind::Request,
     Kind::Body,
     Kind::BodyEnd,
+    Kind::BodyFile,
     Kind::Welcome,
     Kind::Continue,
     Kind::Refused,
@@ -51,6 +52,7 @@ fn again(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, WireError> {
             )?;
         }
         Kind::File => FileSpan::decode(payload)?.encode(&mut out),
+        Kind::BodyFile => FileSpan::decode(payload)?.encode_body(&mut out),
         Kind::End => AnswerEnd::decode(payload)?.encode(&mut out),
         Kind::Log => Log::decode(payload)?.encode(&mut out),
         Kind::Body | Kind::BodyEnd | Kind::Continue | Kind::Data => {
