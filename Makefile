@@ -7,10 +7,12 @@ APXS ?= apxs
 PREFIX ?=
 DESTDIR ?=
 # target/, if Apache's user can read it there.
-CARGO_TARGET_DIR ?= $(shell tools/target-dir.sh)
+ifndef CARGO_TARGET_DIR
+CARGO_TARGET_DIR := $(shell tools/target-dir.sh)
+endif
 export APXS CARGO_TARGET_DIR
 
-.PHONY: all setup build build-debug serve test test-long test-pythons check install clean
+.PHONY: all setup build build-debug serve test test-long test-pythons fuzz check install clean
 
 all: build
 
@@ -38,10 +40,15 @@ test-long: build-debug
 test-pythons:
 	tools/test-pythons.sh
 
+# Every decoder and parser with inputs made up by libFuzzer, FUZZ_SECONDS (60) for each target; FUZZ_TARGETS names some of them.
+fuzz: setup
+	tools/fuzz.sh $(FUZZ_TARGETS)
+
 check: setup
 	tools/check.sh $(PYTHONS)
 
-install: build
+# What `make build` built: often as root, who has no cargo.
+install:
 	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) tools/install.sh
 
 clean:

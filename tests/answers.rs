@@ -1,16 +1,12 @@
 //! Headers, lengths and redirects of answers, and how several answers share a connection.
 
 use wsgi_harness::{
-    Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+    Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject, wait_until,
 };
 
 /// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("sys", body)
 }
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
@@ -227,6 +223,9 @@ fn content_length(mpm: Mpm, mode: Mode) {
         "shorter",
         &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
     );
+    // REQ-122: what HEAD is told stays what the application says.
+    let answer = server.send(&Request::head(&url)).expect(200);
+    assert_eq!(answer.header("Content-Length"), Some("50"));
     let mut connection = server.connect();
     connection.send_bytes(Request::get(&url).bytes());
     let answer = connection.read_answer("GET").expect("a head");
@@ -234,6 +233,12 @@ fn content_length(mpm: Mpm, mode: Mode) {
     assert_eq!(answer.text(), "hello");
     if subject().differs("REQ-448") {
         assert!(connection.closes_within(std::time::Duration::from_secs(10)));
+        let url = server.case(
+            "nothing",
+            &app("start_response('200 OK', [('Content-Length', '50')])\nreturn []"),
+        );
+        server.get(&url).expect(500);
+        server.expect_log("WSGI5075: The response has no body, but a Content-Length of 50.");
     }
 }
 matrix!(content_length: event prefork);

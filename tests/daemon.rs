@@ -180,7 +180,7 @@ fn display_name() {
     }
 }
 
-/// DP-50, DP-51, DP-55, DIR-081, DIR-083, DMN-020, DMN-021: the Python of a group.
+/// DP-50, DP-51, DIR-081, DIR-083, DMN-020, DMN-021: the Python of a group.
 #[test]
 fn python_of_a_group() {
     let venv = test_venv();

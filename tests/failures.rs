@@ -4,15 +4,13 @@
 use std::time::Duration;
 
 use wsgi_harness::{
-    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+    Answer, Curl, Level, Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject,
+    unprivileged_user, wait_until,
 };
 
+/// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("sys", body)
 }
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
@@ -107,6 +105,12 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
             "WSGI0174",
             "TypeError",
         ),
+        (
+            "nothing-written",
+            "write = start_response('200 OK', [('X-Mine', '1')])\nwrite(b'')\nraise ValueError('nothing left yet')",
+            "WSGI0174",
+            "ValueError: nothing left yet",
+        ),
         ("not-started", "return [b'x']", "WSGI0174", "RuntimeError"),
         ("never-started", "return []", "WSGI0174", "RuntimeError"),
         (
@@ -125,6 +129,7 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
         let url = server.case(name, &app(body));
         let answer = server.get(&url);
         assert_eq!(answer.status, 500, "{name}: {}", answer.shown());
+        assert_eq!(answer.header("X-Mine"), None, "{name}");
         assert!(
             answer.text().contains("Internal Server Error"),
             "{name}: {}",
@@ -371,8 +376,8 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
         (
             "exiting",
             "import sys\nsys.exit(1)\n",
-            &["WSGI0107"],
-            "SystemExit",
+            &["WSGI0107", "WSGI0175"],
+            "SystemExit: 1",
         ),
         ("without", "x = 1\n", &["WSGI0089"], ""),
         (
@@ -440,8 +445,13 @@ fn unusable_scripts(mpm: Mpm, mode: Mode) {
     )
     .expect("mine");
     assert_eq!(server.get(&url).status, 500);
-    server.wait_for_log("WSGI0105");
     server.allow_log("unreadable.wsgi]");
+    let record = server.wait_for_log("PermissionError: [Errno 13] Permission denied");
+    assert!(record.contains("unreadable.wsgi'"), "{record:?}");
+    if subject().is_ours() && is_root() {
+        let user = format!("for user {} (uid ", unprivileged_user().name);
+        assert!(record.contains(&user), "{record:?}");
+    }
     assert_eq!(server.get("/case/missing").status, 404);
     server.expect_log("WSGI0135");
     std::fs::create_dir(server.path("apps/directory.wsgi")).expect("a folder");
@@ -473,11 +483,20 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
 }
 matrix!(daemon_dies: event prefork / daemon);
 
-/// DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout.
-#[test]
-fn socket_timeout() {
-    let server = Site::daemon()
-        .daemon_options("processes=1 threads=2 socket-timeout=1")
+/// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
+/// by default.
+fn socket_timeout(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    for (options, line) in [("socket-timeout=1", "Timeout 600"), ("", "Timeout 1")] {
+        takes_too_long(mpm, options, line);
+    }
+}
+matrix!(socket_timeout: event / daemon);
+
+fn takes_too_long(mpm: Mpm, options: &str, line: &str) {
+    let server = Site::new(mpm, Mode::Daemon)
+        .daemon_options(&format!("processes=1 threads=2 {options}"))
+        .config(line)
         .cases()
         .shared("hello.wsgi")
         .start();

@@ -1,15 +1,15 @@
 //! `wsgi.file_wrapper`.
 
-use wsgi_harness::{Framing, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until};
+use wsgi_harness::{
+    Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject, wait_until,
+};
 
+/// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from(
-        "import io, os\n\ndef application(environ, start_response):\n    wrapper = environ['wsgi.file_wrapper']\n",
-    );
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script(
+        "io, os",
+        &format!("wrapper = environ['wsgi.file_wrapper']\n{body}"),
+    )
 }
 
 /// A file whose bytes tell where they are.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use wsgi_harness::{Mode, Mpm, Site, is_root, matrix, subject};
 
@@ -44,3 +45,43 @@ fn a_closed_folder(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(a_closed_folder: event);
+
+/// `sudo make install` takes what the user has built, wherever root would build, and says what is missing.
+#[test]
+fn what_was_built_is_installed() {
+    let folder = tempfile::tempdir().expect("a folder in /tmp");
+    let path = |name: &str| folder.path().join(name);
+    let built = wsgi_harness::repository().join("tools/install.sh");
+    fs::create_dir_all(path("tools")).expect("a folder in ours");
+    fs::copy(built, path("tools/install.sh")).expect("a copy");
+    let install = || {
+        Command::new(path("tools/install.sh"))
+            .env("CARGO_TARGET_DIR", path("elsewhere"))
+            .env("DESTDIR", path("root"))
+            .output()
+            .expect("a script that can be run")
+    };
+    let module = subject().module();
+    let parts = ["libmod_wsgi.so", "mod_wsgi-daemon", "mod_wsgi/python3.so"];
+    fs::create_dir_all(path("target/release/mod_wsgi")).expect("a folder in ours");
+    for part in parts {
+        let refused = install();
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "before {part}");
+        assert!(text.contains("make build"), "before {part}: {text}");
+        fs::copy(module, path("target/release").join(part)).expect("a copy");
+    }
+    let done = install();
+    assert!(done.status.success(), "{done:?}");
+    let line = String::from_utf8(done.stdout).expect("text");
+    let module = line
+        .strip_prefix("LoadModule wsgi_module /")
+        .expect("a line for httpd.conf")
+        .trim_end();
+    let installed = path("root").join(module);
+    assert!(installed.is_file(), "{}", installed.display());
+    for part in ["mod_wsgi-daemon", "python3.so"] {
+        let part = installed.with_file_name("mod_wsgi").join(part);
+        assert!(part.is_file(), "{}", part.display());
+    }
+}

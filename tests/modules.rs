@@ -493,3 +493,84 @@ fn imports_do_not_wait() {
     let loads = std::fs::read_to_string(server.path("data/slow")).expect("it was there");
     assert_eq!(loads, "x");
 }
+
+/// `deploy-check`: a module that cannot be imported any more, or whose factory fails, leaves the old code where it is, also with
+/// `WSGIScriptReloading Modules` where another module of its package is the broken one; what mends it is deployed.
+#[test]
+fn broken_deploys() {
+    if !subject().is_ours() {
+        return;
+    }
+    let wsgi = |text: &str| {
+        format!(
+            "import os\nfrom mysite import views\n\ndef make():\n    {text}\n    return application\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [views.text().encode()]\n"
+        )
+    };
+    let views = |text: &str| format!("def text():\n    return '{text}'\n");
+    for reloading in ["On", "Modules"] {
+        let server = site(Mpm::Event, Mode::Daemon)
+            .config(&format!(
+                "WSGIScriptReloading {reloading}
+                WSGIScriptAlias / module:mysite.wsgi:make() process-group=live application-group=%{{GLOBAL}}"
+            ))
+            .file("apps/lib/mysite/wsgi.py", &wsgi("pass"))
+            .file("apps/lib/mysite/views.py", &views("one"))
+            .start();
+        let serves = |version: &str| {
+            wait_until(version, || {
+                (server.get("/").expect(200).text() == version).then_some(())
+            });
+        };
+        serves("one");
+        // Deployed with what mends it: the other module alone is looked at with `Modules` only.
+        let deploy = |version: &str| {
+            server.write("apps/lib/mysite/views.py", &views(version));
+            if reloading == "On" {
+                server.write("apps/lib/mysite/wsgi.py", &wsgi("pass"));
+            }
+            serves(version);
+        };
+        deploy("two");
+        for (file, broken, next) in [
+            ("wsgi.py", wsgi("raise ValueError('in make')"), "three"),
+            ("wsgi.py", "def application(\n".to_owned(), "four"),
+            ("views.py", "import not_there_at_all\n".to_owned(), "five"),
+        ] {
+            if file == "views.py" && reloading == "On" {
+                continue;
+            }
+            // Not while the process before the last one still answers.
+            wait_until("one process", || {
+                (server.daemons().len() == 1).then_some(())
+            });
+            let now = server.get("/").expect(200).text();
+            let before = server.log().count("WSGI5207");
+            server.write(&format!("apps/lib/mysite/{file}"), &broken);
+            assert_eq!(server.get("/").expect(200).text(), now);
+            let records = server.wait_for_logs("WSGI5207", before + 1);
+            assert!(
+                records[before].contains("module:mysite.wsgi"),
+                "{records:?}"
+            );
+            for _ in 0..10 {
+                assert_eq!(server.get("/").expect(200).text(), now);
+            }
+            if file == "wsgi.py" {
+                server.write("apps/lib/mysite/wsgi.py", &wsgi("pass"));
+            }
+            deploy(next);
+        }
+        for text in [
+            "WSGI5207",
+            "WSGI5211",
+            "WSGI5213",
+            "Traceback",
+            "  ",
+            "ValueError: in make",
+            "SyntaxError",
+            "not_there_at_all",
+        ] {
+            server.allow_log(text);
+        }
+    }
+}

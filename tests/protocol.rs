@@ -1,14 +1,10 @@
 //! PEP 3333 over real HTTP: `start_response`, `write`, iterables, headers and lengths.
 
-use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, subject};
+use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject};
 
 /// A script whose application has this body.
 fn app(body: &str) -> String {
-    let mut text = String::from("import sys\n\ndef application(environ, start_response):\n");
-    for line in body.lines() {
-        text += &format!("    {line}\n");
-    }
-    text
+    script("sys", body)
 }
 
 fn server(mpm: Mpm, mode: Mode) -> Server {

@@ -217,3 +217,24 @@ fn an_installed_package() {
     server.expect_log("WSGI0188");
     server.expect_log("ValueError: a broken package");
 }
+
+/// API-034: in the process of a debugger standard output and input are those of the terminal, whatever is restricted; standard
+/// error is Apache's log.
+#[test]
+fn one_process() {
+    let server = Site::embedded()
+        .one_process()
+        .config("WSGIRestrictStdin On\nWSGIRestrictStdout On")
+        .script(
+            "/",
+            "import sys\n\ndef application(environ, start_response):\n    print('printed', flush=True)\n    print('complained', file=sys.stderr)\n    lines = [sys.stdout is sys.__stdout__, sys.stdin is sys.__stdin__, repr(sys.stdin.read()), sys.stderr is sys.__stderr__]\n    start_response('200 OK', [])\n    return [' '.join(map(str, lines)).encode()]\n",
+        )
+        .start();
+    assert_eq!(server.get("/").expect(200).text(), "True True '' False");
+    wait_until("what was printed", || {
+        let text = std::fs::read_to_string(server.path("stderr.log")).unwrap_or_default();
+        text.lines().any(|line| line == "printed").then_some(())
+    });
+    server.expect_log("complained");
+    server.allow_log("printed");
+}

@@ -169,7 +169,7 @@ macro_rules! for_processes {
     };
 }
 
-/// DMN-460, DMN-462, DP-43: the script is touched.
+/// DMN-267, DP-89: the script is touched.
 fn script_is_touched(processes: u32) {
     let server = site(processes, "").start();
     under_load(&server, "script touched", |_| {
@@ -179,7 +179,7 @@ fn script_is_touched(processes: u32) {
 }
 for_processes!(script_is_touched);
 
-/// DP-91, DMN-420: `maximum-requests`.
+/// DMN-460, DP-60, DP-83: `maximum-requests`.
 fn maximum_requests(processes: u32) {
     let server = site(processes, "maximum-requests=50").start();
     under_load(&server, "maximum-requests", |_| ());
@@ -187,7 +187,7 @@ fn maximum_requests(processes: u32) {
 }
 for_processes!(maximum_requests);
 
-/// DP-89: `restart-interval`.
+/// DMN-455, DP-69, DP-86: `restart-interval`.
 fn restart_interval(processes: u32) {
     let server = site(processes, "restart-interval=1").start();
     under_load(&server, "restart-interval", |_| ());
@@ -195,7 +195,7 @@ fn restart_interval(processes: u32) {
 }
 for_processes!(restart_interval);
 
-/// DMN-501, DP-88: SIGUSR1 to each daemon, with and without `eviction-timeout`.
+/// DMN-473, DMN-501, DP-81: SIGUSR1 to each daemon, with and without `eviction-timeout`.
 fn graceful_signal(processes: u32) {
     for (options, reason) in [
         ("", "(graceful_signal)"),

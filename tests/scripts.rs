@@ -21,7 +21,7 @@ fn identity(mpm: Mpm, mode: Mode) {
         .start();
     let url = server.case(
         "facts",
-        "import hashlib, sys\n\ndef application(environ, start_response):\n    module = sys.modules[__name__]\n    try:\n        import neighbour\n        found = True\n    except ImportError:\n        found = False\n    expected = '_mod_wsgi_' + hashlib.md5(environ['SCRIPT_FILENAME'].encode()).hexdigest()\n    lines = [__name__ == expected, __file__ == environ['SCRIPT_FILENAME'], type(__mtime__).__name__, __package__, __cached__, __spec__ is not None, type(__loader__).__name__, found, sys.argv]\n    start_response('200 OK', [])\n    return [repr(lines).encode()]\n",
+        "import hashlib, sys\n\ndef application(environ, start_response):\n    module = sys.modules[__name__]\n    try:\n        import neighbour\n        found = True\n    except ImportError:\n        found = False\n    expected = '_mod_wsgi_' + hashlib.md5(environ['SCRIPT_FILENAME'].encode()).hexdigest()\n    lines = [__name__ == expected, __file__ == environ['SCRIPT_FILENAME'], type(__mtime__).__name__, __package__, globals().get('__cached__'), __spec__ is not None, type(__loader__).__name__, found, sys.argv]\n    start_response('200 OK', [])\n    return [repr(lines).encode()]\n",
     );
     let text = server.get(&url).expect(200).text();
     assert_eq!(

@@ -199,6 +199,24 @@ fn startup_timeout_is_over() {
     assert_eq!(reason(&server, first), expected);
 }
 
+/// DP-61, DP-100, DMN-450: what ends startup-timeout is that a script was loaded, though its first request goes on for long.
+/// That it would have fired before restart-interval is the proof.
+#[test]
+fn startup_timeout_is_over_with_the_script() {
+    let server = server("startup-timeout=1 restart-interval=3");
+    let mut held = hold(&server, "/app?hold");
+    server.wait_for_log("restart");
+    server.write("data/go", "");
+    assert_eq!(status(&mut held), 200);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
+    let expected = if subject().differs("DP-93") {
+        "restart_interval"
+    } else {
+        "shutdown_signal"
+    };
+    assert_eq!(reason(&server, held.daemon.pid), expected);
+}
+
 /// DP-63, DP-87, DP-101, DMN-028, DMN-440: a process whose Python is blocked is replaced, and Python is asked nothing more.
 #[test]
 fn deadlock_timeout() {
@@ -211,6 +229,24 @@ fn deadlock_timeout() {
     let answer = connection.read_answer("GET").expect("an answer");
     assert_eq!(answer.status, 502, "{}", answer.shown());
     assert_ne!(pid(&server, "/app"), blocked);
+    assert!(!server.path("data/reasons").exists());
+}
+
+/// DMN-440, DMN-472: Python that is blocked while the process waits for its requests without a limit ends it as well.
+#[test]
+fn deadlock_in_a_process_that_drains() {
+    let server = server("deadlock-timeout=1 threads=2 graceful-timeout=0");
+    let mut held = hold(&server, "/app?stall");
+    held.daemon.signal(Signal::SIGUSR1);
+    if subject().is_ours() {
+        wait_until("the replacement", || {
+            (server.daemons().len() == 2).then_some(())
+        });
+    }
+    // Now its Python is blocked.
+    server.write("data/go", "");
+    assert_eq!(status(&mut held), 502);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
     assert!(!server.path("data/reasons").exists());
 }
 
@@ -338,6 +374,42 @@ fn graceful_timeout_at_maximum_requests() {
     assert_eq!(reason(&server, held.daemon.pid), "maximum_requests");
 }
 
+/// DMN-411, DMN-530: several timers at once. The process is stopped until all of them are over; the first one of the table gives
+/// the reason.
+#[test]
+fn timers_at_once() {
+    if !subject().is_ours() {
+        // Its threads look in an order of their own when they wake.
+        return;
+    }
+    let timers = "restart-interval=2 inactivity-timeout=2";
+    for (options, url, expected) in [
+        (
+            format!("request-timeout=2 {timers}"),
+            "/app?hold",
+            "request_timeout",
+        ),
+        (timers.to_owned(), "/app", "restart_interval"),
+    ] {
+        let server = server(&options);
+        let (process, _held) = if url == "/app" {
+            (daemon(&server, pid(&server, url)), None)
+        } else {
+            let held = hold(&server, url);
+            (held.daemon.clone(), Some(held.connection))
+        };
+        process.signal(Signal::SIGSTOP);
+        wait_until("a stopped process", || {
+            process.status("State")?.starts_with('T').then_some(())
+        });
+        // Longer than each of them; being longer still changes nothing.
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        process.signal(Signal::SIGCONT);
+        server.wait_until_gone(std::slice::from_ref(&process));
+        assert_eq!(reason(&server, process.pid), expected);
+    }
+}
+
 /// DP-106: which timers there are, and which of them ended a process of which group.
 #[test]
 fn timers_in_the_log() {
@@ -362,6 +434,23 @@ fn timers_in_the_log() {
     let ended = server.wait_for_log("ends (restart_interval)");
     assert!(asked.contains("'live'") && ended.contains("'live'"));
     assert_eq!(asked.level, wsgi_harness::Level::Info);
+}
+
+/// DP-96, DMN-413: interrupt-timeout without request-timeout limits nothing: a process that is to end waits for its request
+/// until graceful-timeout.
+#[test]
+fn interrupt_timeout_alone() {
+    if !subject().differs("DMN-413") {
+        // The original does not wait for a request older than interrupt-timeout.
+        return;
+    }
+    let server =
+        server("interrupt-timeout=1 restart-interval=3 graceful-timeout=2 shutdown-timeout=60");
+    let mut held = hold(&server, "/app?hold");
+    server.wait_for_log("requests took too long to finish (restart_interval)");
+    server.write("data/go", "");
+    assert_eq!(status(&mut held), 200);
+    server.wait_until_gone(std::slice::from_ref(&held.daemon));
 }
 
 /// DP-68, DP-81, DMN-033, DMN-473: eviction-timeout is graceful-timeout for SIGUSR1.

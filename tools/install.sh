@@ -3,6 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
+# Root may be told to build elsewhere (target-dir.sh); here somebody else has built.
+[[ -e $target/release/libmod_wsgi.so ]] || target=target
+for part in libmod_wsgi.so mod_wsgi-daemon "mod_wsgi/python*.so"; do
+    compgen -G "$target/release/$part" >/dev/null || {
+        echo "install: there is no $PWD/$target/release/$part; build first, as the user who has cargo: make build" >&2
+        exit 1
+    }
+done
 folder=$("${APXS:-apxs}" -q LIBEXECDIR)
 [[ -z ${PREFIX:-} ]] || folder=$PREFIX/lib/apache2/modules
 destination=${DESTDIR:-}$folder

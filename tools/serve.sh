@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs Apache on 127.0.0.1:$PORT in the foreground with the examples; Ctrl-C stops it. After tools/build.sh release.
+# Runs Apache on 127.0.0.1:$PORT in the foreground with the examples; Ctrl-C stops it. After tools/build.sh $PROFILE.
+# State (virtual environments, database) is kept in $SERVE_STATE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 port=${PORT:-8000}
 examples=$PWD/examples
-run=$examples/.run
+run=${SERVE_STATE:-$examples/.run}
 target=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
-module=$target/release/libmod_wsgi.so
+module=$target/${PROFILE:-release}/libmod_wsgi.so
 modules=$("${APXS:-apxs}" -q LIBEXECDIR)
 python=${PYTHON:-/usr/bin/python3}
 httpd=$(command -v apache2 || command -v httpd || echo /usr/sbin/apache2)
@@ -20,7 +21,7 @@ umask 022
 as_apache() { setpriv --reuid www-data --regid www-data --clear-groups "$@"; }
 if ((EUID == 0)) && ! as_apache test -r "$examples/hello/app.wsgi"; then
     # The checkout lies below a folder that is closed to others, such as /root: so the examples run from a copy beside the build.
-    run=$target/serve
+    run=${SERVE_STATE:-$target/serve}
     mkdir -p "$run"
     rm -rf "$run/examples"
     cp -R "$examples" "$run/examples"
@@ -43,7 +44,7 @@ export EXAMPLE_STATE=$run/django
 manage() { "$run/django-venv/bin/python" "$examples/django_site/manage.py" "$@"; }
 manage migrate --verbosity 0
 manage collectstatic --noinput --verbosity 0
-DJANGO_SUPERUSER_PASSWORD=admin manage createsuperuser --noinput --username admin --email admin@localhost 2>/dev/null || true
+DJANGO_SUPERUSER_PASSWORD=admin manage createsuperuser --noinput --username admin --email admin@localhost >/dev/null 2>&1 || true
 
 identity=
 sockets=$run
@@ -78,3 +79,5 @@ pid=$!
 # The terminal's Ctrl-C reaches Apache as well; wait until it has ended its processes.
 trap 'kill -TERM "$pid" 2>/dev/null || true' INT TERM
 while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
+# Not zero if Apache could not start.
+wait "$pid"

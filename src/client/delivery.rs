@@ -14,13 +14,13 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use wsgi_core::wire::FileSpan;
 
 use super::exchange::{Buffers, Ended, Exchange, LOOK, Outcome, State, poll_timeout};
 use super::failure::Failure;
 use super::pool::Link;
 use super::side::{After, Apache, Gone};
-use super::spool::{Bounds, SpoolError};
+use super::spool::Bounds;
+use super::store::StoreError;
 
 /// Most bytes that come out of memory or file at a time.
 const PIECE: usize = 64 << 10;
@@ -126,7 +126,7 @@ impl<A: Apache> Exchange<'_, A> {
         Ok(())
     }
 
-    fn complain(&mut self, error: &SpoolError) {
+    fn complain(&mut self, error: &StoreError) {
         let text = format!("WSGI5062: The response cannot be kept for a slow client: {error}");
         self.apache.record(3, &text);
     }
@@ -170,8 +170,8 @@ impl<A: Apache> Exchange<'_, A> {
         while self.buffers.answer.in_memory() > 0 {
             self.pass_piece(PIECE, After::More)?;
         }
-        if let Some((file, offset, len)) = self.buffers.answer.take_file() {
-            self.apache.file(file.into(), FileSpan { offset, len })?;
+        if let Some((file, span)) = self.buffers.answer.take_file() {
+            self.apache.file(file.into(), span)?;
         }
         self.apache.pass(std::iter::empty(), after)
     }

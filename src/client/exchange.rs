@@ -280,10 +280,10 @@ impl<A: Apache> Exchange<'_, A> {
     /// Sends head and short body; takes what comes meanwhile if they do not fit into the stream at once.
     fn send_first(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
         loop {
-            let body = if self.buffers.body.is_ended() {
+            let (body, descriptor): (&[u8], _) = if self.buffers.body.is_ended() {
                 self.buffers.body.frames()
             } else {
-                &[]
+                (&[], None)
             };
             let head_len = self.buffers.head.len();
             let total = head_len + body.len();
@@ -294,7 +294,8 @@ impl<A: Apache> Exchange<'_, A> {
             let head = self.buffers.head.get(state.sent..).unwrap_or_default();
             let body = &body[state.sent.saturating_sub(head_len)..];
             let slices = [IoSlice::new(head), IoSlice::new(body)];
-            match stream::send_some(link.socket.as_fd(), &slices, None) {
+            let descriptor = descriptor.filter(|_| state.sent == 0);
+            match stream::send_some(link.socket.as_fd(), &slices, descriptor) {
                 Ok(count) => state.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if let Some(ended) = self.until_writable(link, state)? {

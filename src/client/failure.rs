@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wsgi_core::wire::WireError;
 
-use super::spool::SpoolError;
+use super::store::StoreError;
 
 /// A request that got no answer of its application.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ pub(super) enum Failure {
     },
     /// The body cannot be kept until it is complete.
     #[error("the request body cannot be kept: {0}")]
-    Spool(#[source] SpoolError),
+    Spool(#[source] StoreError),
     /// The client's body broke off.
     #[error("the request body cannot be read: {text}")]
     Body {

@@ -17,6 +17,7 @@ mod requester;
 mod route;
 mod side;
 mod spool;
+mod store;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -192,7 +192,12 @@ impl<A: Apache> Exchange<'_, A> {
                 }
             }
             Kind::End => return self.end(state, AnswerEnd::decode(payload)?).map(Some),
-            Kind::Data | Kind::Hello | Kind::Request | Kind::Body | Kind::BodyEnd => {
+            Kind::Data
+            | Kind::Hello
+            | Kind::Request
+            | Kind::Body
+            | Kind::BodyFile
+            | Kind::BodyEnd => {
                 return Err(WireError::Unexpected(header.kind).into());
             }
         }
@@ -235,6 +240,16 @@ impl<A: Apache> Exchange<'_, A> {
                 self.apache.record(3, &text);
                 return Ok(Ended::Answered(Outcome::CutShort));
             }
+        }
+        if state.sent < self.buffers.head.len() {
+            // An incomplete head is never executed.
+            if state.receipts == 0 && error.kind() != ErrorKind::WouldBlock {
+                return Ok(Ended::NotTaken);
+            }
+            return Err(Failure::Send {
+                source: error,
+                again: state.again,
+            });
         }
         if error.kind() == ErrorKind::ConnectionReset
             && state.receipts == 0

@@ -1,26 +1,16 @@
-//! Bytes that wait: in memory as far as they fit there, then in an unnamed temporary file. First in, first out. A request
-//! body waits here until it is complete, an answer until the client takes it.
+//! An answer that waits until its client takes it: in memory as far as it fits there, then in a temporary file. First in, first out.
 //!
 //! One thread. The file is made when it is needed first, and its space is given back when everything was taken.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use wsgi_sys::temporary;
+use wsgi_core::wire::FileSpan;
+
+use super::store::{Store, StoreError};
 
 /// Memory over this is given back between two requests, bytes.
 const KEEP: usize = 128 << 10;
-
-/// A temporary file that does not do its duty.
-#[derive(Debug, thiserror::Error)]
-#[error("a temporary file in '{}' cannot be {doing}: {source}", folder.display())]
-pub(super) struct SpoolError {
-    folder: PathBuf,
-    doing: &'static str,
-    source: io::Error,
-}
 
 /// How much waits where at most, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,14 +31,6 @@ pub(super) struct Spool {
     store: Option<Store>,
 }
 
-#[derive(Debug)]
-struct Store {
-    file: File,
-    folder: PathBuf,
-    written: u64,
-    read: u64,
-}
-
 impl Spool {
     /// Empty, for one more request.
     pub(super) fn begin(&mut self, bounds: Bounds) {
@@ -66,11 +48,7 @@ impl Spool {
 
     /// Bytes that wait.
     pub(super) fn len(&self) -> u64 {
-        (self.memory.len() - self.taken) as u64
-            + self
-                .store
-                .as_ref()
-                .map_or(0, |store| store.written - store.read)
+        self.in_memory() as u64 + self.store.as_ref().map_or(0, Store::len)
     }
 
     /// Whether nothing waits.
@@ -81,7 +59,7 @@ impl Spool {
     /// Whether no more should be given to it. What is given nevertheless is taken.
     pub(super) fn is_full(&self) -> bool {
         match &self.store {
-            Some(store) => store.read < store.written && store.written >= self.bounds.file,
+            Some(store) => store.len() > 0 && store.written() >= self.bounds.file,
             None => self.bounds.file == 0 && self.in_memory() >= self.bounds.memory,
         }
     }
@@ -91,11 +69,9 @@ impl Spool {
         self.memory.len() - self.taken
     }
 
-    /// The file, if bytes wait in it, with the first one's offset and their number. They belong to the caller then.
-    pub(super) fn take_file(&mut self) -> Option<(File, u64, u64)> {
-        let store = self.store.take()?;
-        let len = store.written - store.read;
-        (len > 0).then_some((store.file, store.read, len))
+    /// The file, if bytes wait in it, with the span of them. They belong to the caller then.
+    pub(super) fn take_file(&mut self) -> Option<(File, FileSpan)> {
+        self.store.take()?.into_file()
     }
 
     /// Adds bytes. `folder` says where the file has to be, if there is none yet.
@@ -106,14 +82,14 @@ impl Spool {
         &mut self,
         bytes: &[u8],
         folder: impl FnOnce() -> PathBuf,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<(), StoreError> {
         if self.is_empty() {
             self.reuse();
         } else if self.taken > 0 && self.memory.len() + bytes.len() > self.bounds.memory {
             self.memory.drain(..self.taken);
             self.taken = 0;
         }
-        let in_file = self.store.as_ref().is_some_and(|store| store.written > 0);
+        let in_file = self.store.as_ref().is_some_and(|store| store.written() > 0);
         let fits = self.memory.len() + bytes.len() <= self.bounds.memory;
         if !in_file && (fits || self.bounds.file == 0) {
             self.memory.extend_from_slice(bytes);
@@ -130,11 +106,8 @@ impl Spool {
     fn reuse(&mut self) {
         self.memory.clear();
         self.taken = 0;
-        let used = self.store.as_ref().is_some_and(|store| store.written > 0);
-        if let (true, Some(store)) = (used, &mut self.store) {
-            // Room on disk that cannot be given back now is given back with the file.
-            let _ = store.file.set_len(0);
-            (store.written, store.read) = (0, 0);
+        if let Some(store) = &mut self.store {
+            store.reuse();
         }
     }
 
@@ -142,7 +115,7 @@ impl Spool {
     ///
     /// # Errors
     /// The file.
-    pub(super) fn take(&mut self, buffer: &mut [u8]) -> Result<usize, SpoolError> {
+    pub(super) fn take(&mut self, buffer: &mut [u8]) -> Result<usize, StoreError> {
         let waiting = &self.memory[self.taken..];
         if !waiting.is_empty() {
             let count = waiting.len().min(buffer.len());
@@ -153,61 +126,6 @@ impl Spool {
         self.store
             .as_mut()
             .map_or(Ok(0), |store| store.take(buffer))
-    }
-
-    /// Goes back to the first byte. Only while nothing was added after something was taken.
-    pub(super) fn rewind(&mut self) {
-        self.taken = 0;
-        if let Some(store) = &mut self.store {
-            store.read = 0;
-        }
-    }
-}
-
-impl Store {
-    fn new(folder: PathBuf) -> Result<Store, SpoolError> {
-        match temporary::unnamed_file(&folder) {
-            Ok(file) => Ok(Store {
-                file,
-                folder,
-                written: 0,
-                read: 0,
-            }),
-            Err(source) => Err(SpoolError {
-                folder,
-                doing: "made",
-                source,
-            }),
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
-        self.file
-            .write_all_at(bytes, self.written)
-            .map_err(|source| self.error("written to", source))?;
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn take(&mut self, buffer: &mut [u8]) -> Result<usize, SpoolError> {
-        let left = usize::try_from(self.written - self.read).unwrap_or(usize::MAX);
-        let most = left.min(buffer.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        self.file
-            .read_exact_at(&mut buffer[..most], self.read)
-            .map_err(|source| self.error("read", source))?;
-        self.read += most as u64;
-        Ok(most)
-    }
-
-    fn error(&self, doing: &'static str, source: io::Error) -> SpoolError {
-        SpoolError {
-            folder: self.folder.clone(),
-            doing,
-            source,
-        }
     }
 }
 
@@ -230,9 +148,9 @@ mod tests {
         }
     }
 
-    /// The order is kept over memory and file, and the whole can be taken again.
+    /// The order is kept over memory and file.
     #[test]
-    fn bytes_come_out_in_order_twice() {
+    fn bytes_come_out_in_order() {
         let mut spool = Spool::default();
         spool.begin(Bounds {
             memory: 100,
@@ -245,8 +163,6 @@ mod tests {
         assert_eq!(spool.len(), 1000);
         assert_eq!(take_all(&mut spool, 33), bytes);
         assert!(spool.is_empty());
-        spool.rewind();
-        assert_eq!(take_all(&mut spool, 999), bytes);
     }
 
     /// A file that was read to its end is full no more, and memory comes first again.
@@ -259,7 +175,12 @@ mod tests {
         });
         for _ in 0..3 {
             spool.push(&[1; 10], folder).unwrap();
-            assert!(spool.store.as_ref().is_none_or(|store| store.written == 0));
+            assert!(
+                spool
+                    .store
+                    .as_ref()
+                    .is_none_or(|store| store.written() == 0)
+            );
             spool.push(&[2; 99], folder).unwrap();
             assert!(!spool.is_full());
             spool.push(&[3; 9], folder).unwrap();

@@ -17,8 +17,11 @@ use wsgi_core::wire::{
     Header, Hello, Kind, Log, Refusal, RequestHead, Welcome, encode_plain, whole_frame,
 };
 use wsgi_sys::board::Board;
-use wsgi_sys::{room, stream};
+use wsgi_sys::room;
+use wsgi_sys::stream::{self, Wait};
 
+mod flow;
+mod nonsense;
 mod spool;
 
 use super::body::BodyFacts;
@@ -51,6 +54,9 @@ struct Side {
     patience: Duration,
     out: Vec<u8>,
     passes: u32,
+    flushes: u32,
+    /// Told the bytes passed so far, after each pass.
+    on_pass: Option<Sender<usize>>,
     ended: bool,
     records: Vec<String>,
 }
@@ -135,6 +141,11 @@ impl Apache for &mut Side {
         self.passes += 1;
         blocks.for_each(|block| self.emit(block));
         self.ended |= after == After::End;
+        self.flushes += u32::from(after == After::Flush);
+        if let Some(on_pass) = &self.on_pass {
+            // The daemon may have ended meanwhile.
+            let _ = on_pass.send(self.out.len());
+        }
         if let (After::Flush, Some(on_flush)) = (after, self.on_flush.clone()) {
             on_flush.send(()).unwrap();
             self.on_flush = None;
@@ -165,6 +176,8 @@ impl Apache for &mut Side {
 struct Peer {
     stream: UnixStream,
     bytes: Vec<u8>,
+    /// The last one that came.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Peer {
@@ -172,6 +185,7 @@ impl Peer {
         Peer {
             stream: listener.accept().unwrap().0,
             bytes: Vec::new(),
+            descriptor: None,
         }
     }
 
@@ -190,8 +204,11 @@ impl Peer {
                 return found;
             }
             let mut buffer = [0; 65536];
-            let count = self.stream.read(&mut buffer).unwrap();
+            let (count, descriptor) =
+                stream::receive_with_descriptor(self.stream.as_fd(), &mut buffer, Wait::Block)
+                    .unwrap();
             assert!(count > 0, "the child closed the connection");
+            self.descriptor = descriptor.or(self.descriptor.take());
             self.bytes.extend_from_slice(&buffer[..count]);
         }
     }
@@ -214,6 +231,13 @@ impl Peer {
             let (header, payload) = self.frame();
             match header.kind {
                 Kind::Body => body.extend(payload),
+                Kind::BodyFile => {
+                    let span = FileSpan::decode(&payload).unwrap();
+                    let file = std::fs::File::from(self.descriptor.take().unwrap());
+                    assert!(file.write_at(b"x", 0).is_err(), "for reading only");
+                    body.resize(usize::try_from(span.len).unwrap(), 0);
+                    file.read_exact_at(&mut body, span.offset).unwrap();
+                }
                 Kind::BodyEnd => return body,
                 other => panic!("unexpected {other:?}"),
             }
@@ -353,7 +377,8 @@ impl Rig {
     }
 }
 
-/// REQ-310, DMN-210 (decision): one connection serves many requests, each by one claim on a thread, and a small answer is one pass.
+/// REQ-310, DMN-210, DMN-243 (decision): one connection serves many requests, each by one claim on a thread, and a small answer is
+/// one pass. The end of a request is a frame, so that nobody has to close anything.
 #[test]
 fn a_connection_is_kept() {
     let rig = Rig::new();

@@ -30,7 +30,7 @@ impl<A: Apache> Exchange<'_, A> {
             let mut at = 0;
             // The first round sends what was collected before.
             while !state.deaf {
-                let frames = self.buffers.body.frames();
+                let (frames, _) = self.buffers.body.frames();
                 if at == frames.len() {
                     break;
                 }

@@ -26,6 +26,9 @@ impl Host for Child {
 
     /// There is no inactivity timeout in a child (DP-99).
     fn activity() {}
+
+    /// Nor a startup timeout (DMN-450).
+    fn script_loaded() {}
 }
 
 /// The runtime that children use, if they use one.
@@ -125,6 +128,7 @@ fn facts() -> ProcessFacts {
         multiprocess: processes != 1,
         run_once: false,
         service: false,
+        one_process: mpm::is_one_process(),
         maximum_processes: processes,
         threads_per_process: threads,
         apache_version: process::compiled_version(),

@@ -23,6 +23,8 @@ pub(super) struct Transport<'r> {
     body: Option<Body<'r>>,
     buffer: Vec<u8>,
     brigade: Option<Brigade<'r>>,
+    /// Something went to the filters, and so may have gone to the client.
+    begun: bool,
     ended: bool,
     /// The application gave a Content-Length.
     is_sized: bool,
@@ -41,6 +43,7 @@ impl<'r> Transport<'r> {
             body: None,
             buffer: Vec::new(),
             brigade: None,
+            begun: false,
             ended: false,
             is_sized: false,
             sendfile,
@@ -58,8 +61,11 @@ impl<'r> Transport<'r> {
         Status::OK
     }
 
-    /// The answer is cut short: the client has to see it.
+    /// The answer is cut short: the client has to see it. Where nothing of it went out it gets a page instead.
     pub(super) fn abort(&mut self) -> Status {
+        if !self.begun {
+            return Status::INTERNAL_SERVER_ERROR;
+        }
         match self.brigade.take() {
             Some(mut brigade) if !self.ended => brigade.abort(),
             _ => self.request.connection().close_after_answer(),
@@ -79,6 +85,7 @@ impl<'r> Transport<'r> {
     ) -> Result<(), SendError> {
         let request = self.request;
         let brigade = self.brigade.get_or_insert_with(|| Brigade::new(&request));
+        self.begun = true;
         let passed = brigade.pass(blocks, after);
         self.ended |= matches!(after, After::End | After::UnsizedEnd);
         self.checked(passed)

@@ -42,6 +42,9 @@ def application(environ, start_response):
     elif action == "block":
         # Through PyDLL the GIL stays held.
         ctypes.PyDLL(None).sleep(120)
+    elif action == "stall":
+        hold_here()
+        ctypes.PyDLL(None).sleep(120)
     elif action == "late":
         hold_here()
         # Others have to wait this long at least.

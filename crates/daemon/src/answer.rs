@@ -89,6 +89,8 @@ pub(crate) struct Answer<'a> {
     /// Script of the request, for records that its child does not take any more.
     script: &'a [u8],
     head_given: bool,
+    /// The head is all that waits in the outbox: it can be taken back.
+    head_waits: bool,
     end_given: bool,
     /// Sending has failed: the connection is of no use any more.
     failed: Option<SendError>,
@@ -114,6 +116,7 @@ impl<'a> Answer<'a> {
             awaits_continue,
             script,
             head_given: false,
+            head_waits: false,
             end_given: false,
             failed: None,
             error: None,
@@ -122,12 +125,18 @@ impl<'a> Answer<'a> {
 
     /// Ends the answer as the engine's outcome says. True if the connection can be used for another request.
     pub(crate) fn finish(mut self, outcome: Outcome) -> bool {
+        if self.head_waits && outcome != Outcome::Complete {
+            // Nothing of the answer has left: the client gets an error page instead of the beginning of an answer.
+            self.outbox.late.clear();
+            self.head_given = false;
+        }
         let end = match outcome {
             Outcome::Complete => AnswerEnd::Complete,
-            Outcome::Failed | Outcome::MainOnly if self.head_given => AnswerEnd::CutShort,
+            Outcome::Failed | Outcome::MainOnly | Outcome::CutShort if self.head_given => {
+                AnswerEnd::CutShort
+            }
             Outcome::MainOnly => AnswerEnd::MainOnly,
-            Outcome::Failed => AnswerEnd::Failed,
-            Outcome::CutShort => AnswerEnd::CutShort,
+            Outcome::Failed | Outcome::CutShort => AnswerEnd::Failed,
             Outcome::NotFound => AnswerEnd::NotFound,
             Outcome::Unavailable => AnswerEnd::Unavailable,
             Outcome::TimedOut if self.head_given => AnswerEnd::CutShort,
@@ -163,6 +172,7 @@ impl<'a> Answer<'a> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
+        self.head_waits = false;
         let sent = self.outbox.flush(self.connection.as_fd());
         self.note(sent)
     }
@@ -252,7 +262,6 @@ fn flush_flag(flags: u32) -> u8 {
 
 impl Transport for Answer<'_> {
     fn read_body(&mut self, buffer: &mut BodyBuffer<'_>) -> Result<(), ReadError> {
-        self.process.note_application();
         if self.awaits_continue {
             self.awaits_continue = false;
             encode_plain(&mut self.outbox.early, Kind::Continue, 0, b"")
@@ -269,6 +278,14 @@ impl Transport for Answer<'_> {
         self.error = Some(error.to_string());
         match error {
             BodyError::Broken(_) => Err(ReadError::Aborted),
+            BodyError::File(_) => {
+                let text = format!(
+                    "request body of process {}: {error}",
+                    self.connection.peer().pid
+                );
+                log::coded(5208, log::Level::Error, text);
+                Err(ReadError::Failed)
+            }
             BodyError::Receive(ReceiveError::Truncated | ReceiveError::Closed) => {
                 self.failed = Some(SendError::Gone);
                 Err(ReadError::Aborted)
@@ -294,17 +311,18 @@ impl Transport for Answer<'_> {
         content_length: Option<u64>,
     ) -> Result<(), SendError> {
         self.check()?;
-        self.process.note_application();
         let pairs = headers.iter().map(|(name, value)| (name, Some(value)));
         AnswerHead::encode(&mut self.outbox.late, status, content_length, pairs)
             .map_err(|error| self.wrong(error))?;
         self.head_given = true;
+        self.head_waits = true;
         Ok(())
     }
 
     fn send_data(&mut self, blocks: Blocks<'_>, flags: u32) -> Result<(), SendError> {
         self.check()?;
         let total = blocks.total();
+        self.head_waits &= total == 0;
         if total > COPY_LIMIT {
             return self.send_large(blocks, flags);
         }

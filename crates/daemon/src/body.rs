@@ -1,11 +1,13 @@
-//! The request body as it comes from the child: Body frames up to BodyEnd, read by the engine when the application asks,
-//! or skipped.
+//! The request body as it comes from the child: Body frames up to BodyEnd, or a file that has all of it; read by the engine when the
+//! application asks, or skipped.
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 
-use wsgi_core::wire::{FLAG_BROKEN, HEADER_LEN, Header, Kind, WireError};
+use wsgi_core::wire::{FLAG_BROKEN, FileSpan, HEADER_LEN, Header, Kind, WireError};
 use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_sys::stream::{self, Wait};
+use wsgi_sys::temporary;
 
 use crate::inbox::{Inbox, ReceiveError};
 
@@ -18,6 +20,9 @@ pub(crate) enum BodyError {
     /// The child is gone, or does not speak the protocol.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// The file with the body is not what the child said, or cannot be read; the connection goes on.
+    #[error("the temporary file with the request body {0}")]
+    File(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ enum State {
 pub(crate) struct Body<'i> {
     inbox: &'i mut Inbox,
     state: State,
+    /// What is left of the body in a file, before the frames that follow.
+    file: Option<(File, FileSpan)>,
 }
 
 impl<'i> Body<'i> {
@@ -43,6 +50,7 @@ impl<'i> Body<'i> {
         Body {
             inbox,
             state: State::Between,
+            file: None,
         }
     }
 
@@ -65,6 +73,9 @@ impl<'i> Body<'i> {
         buffer: &mut BodyBuffer<'_>,
     ) -> Result<(), BodyError> {
         loop {
+            if self.file.is_some() {
+                return self.read_file(buffer);
+            }
             match self.state {
                 State::Ended => return Ok(()),
                 State::Broken => {
@@ -86,7 +97,7 @@ impl<'i> Body<'i> {
                 }
                 State::Between => {
                     let header = self.inbox.header(socket).map_err(cut_off)?;
-                    if header.kind == Kind::BodyEnd {
+                    if header.kind != Kind::Body {
                         self.inbox.whole(socket, header.len).map_err(cut_off)?;
                     }
                     self.begin(header)?;
@@ -122,7 +133,48 @@ impl<'i> Body<'i> {
         Ok(())
     }
 
-    /// Takes a header: of a Body frame, or of a BodyEnd whose payload is there.
+    /// Reads from the file, no more than the frame said, whatever the file has become.
+    fn read_file(&mut self, buffer: &mut BodyBuffer<'_>) -> Result<(), BodyError> {
+        let Some((file, span)) = &mut self.file else {
+            return Ok(());
+        };
+        let left = usize::try_from(span.len).unwrap_or(usize::MAX);
+        let count = buffer
+            .fill(left, |memory| temporary::read_at(file, memory, span.offset))
+            .map_err(|error| BodyError::File(format!("cannot be read: {error}")))?;
+        if count == 0 {
+            let missing = span.len;
+            return Err(BodyError::File(format!("is {missing} bytes too short")));
+        }
+        span.offset += count as u64;
+        span.len -= count as u64;
+        if span.len == 0 {
+            self.file = None;
+        }
+        Ok(())
+    }
+
+    /// Takes the file of a BodyFile frame whose payload is there.
+    fn begin_file(&mut self, header: Header) -> Result<(), BodyError> {
+        let span = FileSpan::decode(self.inbox.payload(header.len)).map_err(ReceiveError::Wire)?;
+        self.inbox.consume(HEADER_LEN + header.len);
+        let file = self
+            .inbox
+            .take_descriptor()
+            .map(File::from)
+            .ok_or_else(|| {
+                // The kernel closes what a process has no room for.
+                BodyError::File("did not come: has this process no free descriptors?".into())
+            })?;
+        // Another kind of file could make the reader wait.
+        if !file.metadata().is_ok_and(|facts| facts.is_file()) {
+            return Err(BodyError::File("is not a regular file".into()));
+        }
+        self.file = Some((file, span)).filter(|(_, span)| span.len > 0);
+        Ok(())
+    }
+
+    /// Takes a header: of a Body frame, or of another whose payload is there.
     fn begin(&mut self, header: Header) -> Result<(), BodyError> {
         match header.kind {
             Kind::Body => {
@@ -130,6 +182,7 @@ impl<'i> Body<'i> {
                 self.state = State::Within(header.len);
                 Ok(())
             }
+            Kind::BodyFile => self.begin_file(header),
             Kind::BodyEnd => {
                 let broken = (header.flags & FLAG_BROKEN != 0)
                     .then(|| String::from_utf8_lossy(self.inbox.payload(header.len)).into_owned());
@@ -147,6 +200,7 @@ impl<'i> Body<'i> {
     /// Skips what the application did not read, as far as it has arrived. True if the end was reached: the connection can be
     /// used again. A child that is still sending finds out that it is closed, having its answer.
     pub(crate) fn skip(&mut self, socket: BorrowedFd<'_>) -> bool {
+        self.file = None;
         loop {
             let there = self.inbox.bytes().len();
             let needs_more = match self.state {
@@ -165,13 +219,16 @@ impl<'i> Body<'i> {
                 State::Between => match Header::decode(self.inbox.bytes()) {
                     Ok(None) => true,
                     Ok(Some(header))
-                        if header.kind == Kind::BodyEnd && there < HEADER_LEN + header.len =>
+                        if header.kind != Kind::Body && there < HEADER_LEN + header.len =>
                     {
                         true
                     }
                     // A body that the client broke off and nobody read is of no interest.
                     Ok(Some(header)) => match self.begin(header) {
-                        Ok(()) | Err(BodyError::Broken(_)) => false,
+                        Ok(()) | Err(BodyError::Broken(_) | BodyError::File(_)) => {
+                            self.file = None;
+                            false
+                        }
                         Err(BodyError::Receive(_)) => return false,
                     },
                     Err(_) => return false,
@@ -259,6 +316,77 @@ mod tests {
         let mut inbox = Inbox::new();
         let mut body = Body::new(&mut inbox);
         assert_eq!(read_all(&mut body, &far, 10), (3, Some("timed out".into())));
+    }
+
+    /// A request's body in a file whose descriptor came with the first byte; `bytes` is what the file has.
+    fn with_file(span: FileSpan, descriptor: Option<&File>) -> UnixStream {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut wire = Vec::new();
+        span.encode_body(&mut wire);
+        encode_plain(&mut wire, Kind::BodyEnd, 0, b"").unwrap();
+        encode_plain(&mut wire, Kind::Request, 0, b"next").unwrap();
+        let slices = [std::io::IoSlice::new(&wire)];
+        let descriptor = descriptor.map(AsFd::as_fd);
+        stream::send_some(near.as_fd(), &slices, descriptor).unwrap();
+        far
+    }
+
+    fn file_of(bytes: &[u8]) -> File {
+        let mut file = temporary::unnamed_file(&std::env::temp_dir()).unwrap();
+        file.write_all(bytes).unwrap();
+        temporary::read_only(&file).unwrap()
+    }
+
+    /// DMN-240: a body in a file, in reads of any size, with nothing beyond what the frame says; the next request follows.
+    #[test]
+    fn a_body_can_come_as_a_file() {
+        let file = file_of(&[b'f'; 100_000]);
+        for (offset, len, piece) in [
+            (0, 100_000, 4096),
+            (7, 99_000, 1 << 20),
+            (5, 0, 10),
+            (3, 9, 1),
+        ] {
+            let far = with_file(FileSpan { offset, len }, Some(&file));
+            let mut inbox = Inbox::new();
+            let mut body = Body::new(&mut inbox);
+            assert_eq!(
+                read_all(&mut body, &far, piece),
+                (usize::try_from(len).unwrap(), None)
+            );
+            assert_eq!(body.state, State::Ended);
+            assert_eq!(inbox.header(far.as_fd()).unwrap().kind, Kind::Request);
+        }
+        let far = with_file(FileSpan { offset: 0, len: 9 }, Some(&file));
+        let mut inbox = Inbox::new();
+        assert!(Body::new(&mut inbox).skip(far.as_fd()), "not read at all");
+        assert!(inbox.take_descriptor().is_none());
+        assert_eq!(inbox.header(far.as_fd()).unwrap().kind, Kind::Request);
+    }
+
+    /// What is not as the frame says is an error of that body, and the connection stays in order.
+    #[test]
+    fn a_file_that_lies_is_a_broken_body() {
+        let short = file_of(b"short");
+        let device = File::open("/dev/zero").unwrap();
+        let span = FileSpan { offset: 0, len: 9 };
+        for (descriptor, before, why) in [
+            (Some(&short), 5, "4 bytes too short"),
+            (Some(&device), 0, "not a regular file"),
+            (None, 0, "no free descriptors"),
+        ] {
+            let far = with_file(span, descriptor);
+            let mut inbox = Inbox::new();
+            let mut body = Body::new(&mut inbox);
+            let (total, error) = read_all(&mut body, &far, 100);
+            assert_eq!(total, before);
+            assert!(error.is_some_and(|error| error.contains(why)), "{why}");
+            let mut memory = [MaybeUninit::uninit(); 10];
+            assert!(
+                body.read(far.as_fd(), &mut BodyBuffer::new(&mut memory))
+                    .is_err()
+            );
+        }
     }
 
     #[test]

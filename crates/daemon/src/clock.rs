@@ -13,7 +13,7 @@ use wsgi_sys::{clock, process};
 use crate::EXIT_FAILED;
 use crate::log::{self, Level};
 use crate::probe::{Probe, Task};
-use crate::process::{Process, last_activity};
+use crate::process::{Process, has_loaded, last_activity};
 
 const SECOND: u64 = 1_000_000;
 
@@ -105,6 +105,8 @@ struct Keeper<'p> {
     /// For each thread the last request that ran too long.
     late: Vec<Late>,
     blockage: Blockage,
+    /// A script was loaded, which has been logged.
+    startup_is_over: bool,
 }
 
 /// What was done about a request that runs too long.
@@ -129,6 +131,7 @@ impl<'p> Keeper<'p> {
             mismatch: None,
             late: vec![Late::default(); process.desks.len()],
             blockage: Blockage::default(),
+            startup_is_over: false,
         }
     }
 
@@ -155,6 +158,8 @@ impl<'p> Keeper<'p> {
             Phase::Draining { .. } => {
                 // A request may have become stale, so that it is no longer waited for.
                 life.wakeup.wake();
+                // What waits for a request without a deadline must not wait for a blocked Python.
+                self.watch_deadlock(now, passed);
                 return;
             }
             _ => return,
@@ -215,10 +220,16 @@ impl<'p> Keeper<'p> {
     }
 
     /// DMN-450.
-    fn watch_startup(&self, now: u64) {
+    fn watch_startup(&mut self, now: u64) {
         let limit = self.process.settings.limits.startup_timeout;
         let armed = self.process.first_request.load(Ordering::Relaxed);
-        if is_over(armed, limit, now) && !self.process.has_run() {
+        if limit == 0 || armed == 0 || self.startup_is_over {
+            return;
+        }
+        if has_loaded() {
+            self.startup_is_over = true;
+            log::record(Level::Info, "a script was loaded, startup-timeout is off");
+        } else if is_over(armed, limit, now) {
             self.process.life.ask_replacement(Reason::StartupTimeout);
         }
     }
@@ -238,7 +249,7 @@ impl<'p> Keeper<'p> {
                 let (life, dispatch) = (&self.process.life, &self.process.dispatch);
                 // Its replacement may start before this process has ended.
                 life.drain(Reason::DeadlockTimeout, dispatch, None, true);
-                life.stop(Reason::DeadlockTimeout, dispatch);
+                life.stop_blocked(dispatch);
             }
         }
     }
@@ -323,6 +334,26 @@ fn request_allowance(seconds: u64, threads: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// DMN-412: a bell that was rung, before or while it is waited for, and a deadline end the wait. Each of them taking the
+    /// whole second would take minutes.
+    #[test]
+    fn the_clock_waits_for_the_bell_and_for_deadlines() {
+        let clock = Clock {
+            bell: Arc::new((Mutex::new(false), Condvar::new())),
+        };
+        let started = clock::monotonic_micros();
+        for _ in 0..200 {
+            clock.look_again();
+            clock.wait(None);
+            let deadline = clock::monotonic_micros() + 1000;
+            while clock::monotonic_micros() < deadline {
+                clock.wait(Some(deadline));
+            }
+        }
+        let passed = clock::monotonic_micros() - started;
+        assert!(passed < 100 * SECOND, "{passed}");
+    }
 
     /// DMN-430: the threshold grows with the logarithm of the threads.
     #[test]

@@ -1,12 +1,8 @@
 //! What is said on a connection: Hello and Welcome once, then request after request. In a request thread, which has been
 //! woken for the connection or has just accepted it.
 
-use std::ffi::OsStr;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use wsgi_core::life::Reason;
 use wsgi_core::wire::{
@@ -114,7 +110,11 @@ impl<'p> Speaker<'p> {
             match self.next_request(connection, claim.take(), hung_up) {
                 // Already here: what was read while an unread body was skipped.
                 Ok(After::Keep) if !self.inbox.is_empty() => {}
-                Ok(after) => return after,
+                Ok(after) => {
+                    // A descriptor that nobody asked for is not kept until the next request.
+                    self.inbox.clear();
+                    return after;
+                }
                 Err(trouble) => {
                     trouble.report(connection);
                     return After::Close;
@@ -268,7 +268,7 @@ impl<'p> Speaker<'p> {
         let mut outcome = process.runtime.handle(&request, &mut answer);
         if outcome == Outcome::Reload && process.checks_deploy(&request) {
             // Nothing was run: the code that is there answers, until a replacement has shown that it can.
-            process.life.ask_deploy(modified(request.script()));
+            process.life.ask_deploy(process.runtime.stamp(&request));
             request.flags &= !REQUEST_SCRIPT_RELOADING;
             outcome = process.runtime.handle(&request, &mut answer);
         }
@@ -308,14 +308,6 @@ impl Drop for Busy<'_> {
             self.process.life.wakeup.wake();
         }
     }
-}
-
-/// When a script was changed; None for one that cannot be looked at.
-fn modified(script: &[u8]) -> Option<SystemTime> {
-    let path = Path::new(OsStr::from_bytes(script));
-    std::fs::metadata(path)
-        .and_then(|facts| facts.modified())
-        .ok()
 }
 
 fn after(reusable: bool) -> After {

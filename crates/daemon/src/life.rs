@@ -2,7 +2,6 @@
 //! thread is woken for each move and carries out the end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use wsgi_core::control::FromDaemon;
@@ -20,6 +19,8 @@ pub(crate) struct Life {
     state: Mutex<State>,
     /// Requests are refused: the phase is not serving. Read for each request.
     refusing: AtomicBool,
+    /// Python answers no more, whatever reason was recorded first.
+    python_is_blocked: AtomicBool,
     /// When draining ends by force, in monotonic microseconds; 0 for never.
     drain_deadline: AtomicU64,
     /// When the process ends by force, in monotonic microseconds; 0 for never.
@@ -32,8 +33,8 @@ struct State {
     phase: Phase,
     /// Why a replacement was asked for; the first one counts (DMN-530).
     wish: Option<Reason>,
-    /// Time of the changed script that a replacement was asked for last; None within if the file showed none.
-    deployed: Option<Option<SystemTime>>,
+    /// Times of the changed files, as one number, that a replacement was asked for last.
+    deployed: Option<u64>,
     /// What the main thread has to tell the supervisor: it may wait for that, others must not.
     untold: Vec<FromDaemon>,
 }
@@ -50,6 +51,7 @@ impl Life {
                 untold: Vec::new(),
             }),
             refusing: AtomicBool::new(true),
+            python_is_blocked: AtomicBool::new(false),
             drain_deadline: AtomicU64::new(0),
             reaper_deadline: AtomicU64::new(0),
             wakeup: Wakeup::new()?,
@@ -109,13 +111,13 @@ impl Life {
     }
 
     /// A script has changed whose old code serves until a replacement has loaded the new one: asks for it, again with every
-    /// other time (`modified`) that the file shows.
-    pub(crate) fn ask_deploy(&self, modified: Option<SystemTime>) {
+    /// other `stamp` of their times.
+    pub(crate) fn ask_deploy(&self, stamp: u64) {
         let is_new = {
             let mut state = self.state.lock();
-            let is_new = state.phase == Phase::Serving && state.deployed != Some(modified);
+            let is_new = state.phase == Phase::Serving && state.deployed != Some(stamp);
             if is_new {
-                state.deployed = Some(modified);
+                state.deployed = Some(stamp);
                 if state.wish.is_some() {
                     state.untold.push(FromDaemon::Replace {
                         reason: Reason::ScriptReload,
@@ -190,6 +192,17 @@ impl Life {
         }
         dispatch.close_listener();
         self.wakeup.wake();
+    }
+
+    /// Ends as [`Life::stop`] does, without asking Python anything (DMN-440).
+    pub(crate) fn stop_blocked(&self, dispatch: &Dispatch) {
+        self.python_is_blocked.store(true, Ordering::SeqCst);
+        self.stop(Reason::DeadlockTimeout, dispatch);
+    }
+
+    /// Whether Python is blocked for good.
+    pub(crate) fn is_python_blocked(&self) -> bool {
+        self.python_is_blocked.load(Ordering::SeqCst)
     }
 
     /// Limits the shutdown sequence (DMN-511); 0 is no limit.

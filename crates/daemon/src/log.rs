@@ -107,4 +107,8 @@ impl Host for DaemonHost {
     fn activity() {
         process::note_activity();
     }
+
+    fn script_loaded() {
+        process::note_loaded();
+    }
 }

@@ -1,9 +1,10 @@
 //! What all threads of a serving daemon share.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
+use wsgi_runtime_api::REQUEST_MODULE;
 use wsgi_runtime_api::runtime::{Request, Runtime};
 use wsgi_sys::clock;
 
@@ -22,8 +23,6 @@ pub(crate) struct Process {
     finished: AtomicU64,
     /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
     pub(crate) first_request: AtomicU64,
-    /// Whether an application has ever run (DMN-450).
-    application_ran: std::sync::atomic::AtomicBool,
 }
 
 /// What the clock sees of a request thread. A cache line of its own, because its thread writes it for each request.
@@ -60,6 +59,16 @@ impl Desk {
     }
 }
 
+/// Whether a preloaded target, `module:NAME` or `module:NAME:CALLABLE`, has loaded the code of a request for `module` and
+/// `callable`.
+fn is_target(target: &[u8], module: &[u8], callable: &[u8]) -> bool {
+    match target.strip_prefix(module) {
+        Some([]) => true,
+        Some([b':', rest @ ..]) => rest == callable,
+        _ => false,
+    }
+}
+
 /// Last activity in monotonic microseconds; 0 before the first (DMN-445). Process-wide, because the runtime reports it
 /// without a context.
 static ACTIVITY: AtomicU64 = AtomicU64::new(0);
@@ -67,6 +76,21 @@ static ACTIVITY: AtomicU64 = AtomicU64::new(0);
 /// Input was read or output written, or a request began.
 pub(crate) fn note_activity() {
     ACTIVITY.store(clock::monotonic_micros(), Ordering::Relaxed);
+}
+
+/// Whether any script was ever loaded (DMN-450). Process-wide for the same reason.
+static LOADED: AtomicBool = AtomicBool::new(false);
+
+/// A script was loaded, so that this process is of use.
+pub(crate) fn note_loaded() {
+    if !has_loaded() {
+        LOADED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether any script was ever loaded.
+pub(crate) fn has_loaded() -> bool {
+    LOADED.load(Ordering::Relaxed)
 }
 
 /// When the last activity was, in monotonic microseconds; 0 if there was none yet.
@@ -80,7 +104,6 @@ impl Process {
         runtime: Runtime,
         dispatch: Dispatch,
         life: Life,
-        application_ran: bool,
     ) -> Process {
         let desks = (0..settings.threads).map(|_| Desk::default()).collect();
         Process {
@@ -91,7 +114,6 @@ impl Process {
             desks,
             finished: AtomicU64::new(0),
             first_request: AtomicU64::new(0),
-            application_ran: application_ran.into(),
         }
     }
 
@@ -115,9 +137,15 @@ impl Process {
 
     /// Whether a change of this script is a reason to be replaced, and not to end at once (`deploy-check`).
     pub(crate) fn checks_deploy(&self, request: &Request<'_>) -> bool {
+        let is_module = request.flags & REQUEST_MODULE != 0;
         let is_it = |preload: &Preload| {
-            preload.script.as_bytes() == request.script()
-                && preload.application_group.as_bytes() == request.application_group
+            let script = preload.script.as_bytes();
+            let is_script = if is_module {
+                is_target(script, request.script(), request.callable_object)
+            } else {
+                script == request.script()
+            };
+            is_script && preload.application_group.as_bytes() == request.application_group
         };
         self.settings.deploy_check && self.settings.preload.iter().any(is_it)
     }
@@ -148,34 +176,22 @@ impl Process {
                 .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         let limit = self.settings.limits.startup_timeout;
-        if first && limit > 0 && !self.has_run() {
-            let text = format!("first request, an application has to run in {limit} s");
+        if first && limit > 0 && !has_loaded() {
+            let text = format!("first request, a script has to be loaded in {limit} s");
             log::record(Level::Info, text);
         }
-    }
-
-    /// An application read or sent something, so that its script was loaded.
-    pub(crate) fn note_application(&self) {
-        if !self.has_run() {
-            self.application_ran.store(true, Ordering::Relaxed);
-            if self.settings.limits.startup_timeout > 0 {
-                log::record(Level::Info, "an application runs, startup-timeout is off");
-            }
-        }
-    }
-
-    /// Whether any application has ever run here.
-    pub(crate) fn has_run(&self) -> bool {
-        self.application_ran.load(Ordering::Relaxed)
     }
 
     /// Longest age of a request that still counts as active, in microseconds (DMN-413); None for any age.
     fn active_age(&self) -> Option<u64> {
         let limits = &self.settings.limits;
-        let seconds = limits
-            .request_timeout
-            .saturating_add(limits.interrupt_timeout);
-        (seconds > 0).then(|| seconds.saturating_mul(1_000_000))
+        // interrupt-timeout alone limits nothing: a timer that is off must not make another one bite.
+        (limits.request_timeout > 0).then(|| {
+            limits
+                .request_timeout
+                .saturating_add(limits.interrupt_timeout)
+                .saturating_mul(1_000_000)
+        })
     }
 
     /// Whether a request runs that is worth waiting for (DMN-413).
@@ -192,5 +208,25 @@ impl Process {
     pub(crate) fn waiting_threads(&self) -> u32 {
         let waiting = self.desks.iter().filter(|desk| desk.is_waiting()).count();
         u32::try_from(waiting).expect("a process has fewer than 65536 threads")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_that_are_preloaded() {
+        for (target, callable, expected) in [
+            ("module:site.wsgi", "application", true),
+            ("module:site.wsgi:application", "application", true),
+            ("module:site.wsgi:make()", "make()", true),
+            ("module:site.wsgi:other", "application", false),
+            ("module:site.wsgi2", "application", false),
+            ("module:site", "application", false),
+        ] {
+            let found = is_target(target.as_bytes(), b"module:site.wsgi", callable.as_bytes());
+            assert_eq!(found, expected, "{target}");
+        }
     }
 }

@@ -46,10 +46,11 @@ pub(crate) fn run(process: &Arc<Process>, helpers: Helpers) {
         Level::Info,
         format!("stopping process of group '{group}' ({reason})"),
     );
-    let limit = match (reason, process.settings.limits.shutdown_timeout) {
+    let is_blocked = process.life.is_python_blocked();
+    let limit = match process.settings.limits.shutdown_timeout {
         // Nobody is left who could end this process if it hangs, or it hangs already.
-        (Reason::SignalPipeError | Reason::DeadlockTimeout, 0) => ORPHAN_LIMIT,
-        (_, limit) => limit,
+        0 if is_blocked || reason == Reason::SignalPipeError => ORPHAN_LIMIT,
+        limit => limit,
     };
     process.life.limit_shutdown(limit);
     clock.look_again();
@@ -64,7 +65,7 @@ pub(crate) fn run(process: &Arc<Process>, helpers: Helpers) {
         let _ = dispatcher.join();
     }
     // A deadlocked Python takes no message; only the reaper ends it (DMN-440).
-    if reason != Reason::DeadlockTimeout {
+    if !is_blocked {
         if let Err(error) = process.runtime.publish_stopping(reason.as_str()) {
             log::record(Level::Info, error.to_string());
         }

@@ -44,6 +44,8 @@ pub trait Engine: 'static {
     fn load(script: &[u8], application_group: &[u8]) -> bool;
     /// Runs a request.
     fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome;
+    /// The times of the files of its script or module, as one number.
+    fn stamp(request: &Request<'_>) -> u64;
     /// Calls functions of a hook script.
     fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome;
     /// Publishes `process_stopping`.
@@ -373,6 +375,12 @@ impl HostCalls {
         // SAFETY: the table is valid for the life of the process.
         unsafe { (self.table.activity)() };
     }
+
+    /// A script or module was loaded.
+    pub fn script_loaded(self) {
+        // SAFETY: the table is valid for the life of the process.
+        unsafe { (self.table.script_loaded)() };
+    }
 }
 
 /// The host's functions, for the guards: set by `start`.
@@ -387,6 +395,7 @@ pub const fn table<E: Engine>() -> RuntimeTable {
         start: start::<E>,
         load: load::<E>,
         handle: handle::<E>,
+        stamp: stamp::<E>,
         hook: hook::<E>,
         publish_stopping: publish_stopping::<E>,
         stop: stop::<E>,
@@ -460,6 +469,14 @@ unsafe extern "C" fn handle<E: Engine>(
             Outcome::Failed
         }
     })
+}
+
+unsafe extern "C" fn stamp<E: Engine>(request: *const RequestView) -> u64 {
+    // SAFETY: the host lends the view for the call.
+    let Some(view) = (unsafe { request.as_ref() }) else {
+        return 0;
+    };
+    guard("stamp", 0, || E::stamp(&Request { view }))
 }
 
 unsafe extern "C" fn hook<E: Engine>(

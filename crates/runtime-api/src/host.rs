@@ -92,6 +92,8 @@ pub trait Host: 'static {
     fn log_enabled(level: u8) -> bool;
     /// Input was read or output written for a request that counts as activity.
     fn activity();
+    /// A script or module was loaded (DMN-450).
+    fn script_loaded();
 }
 
 /// Response headers during `send_head`.
@@ -167,6 +169,7 @@ impl<H: Host> Adapter<H> {
         log: Self::log,
         log_enabled: Self::log_enabled,
         activity: Self::activity,
+        script_loaded: Self::script_loaded,
     };
 
     unsafe extern "C" fn log(level: c_int, text: Bytes) {
@@ -183,6 +186,10 @@ impl<H: Host> Adapter<H> {
 
     unsafe extern "C" fn activity() {
         guard((), H::activity);
+    }
+
+    unsafe extern "C" fn script_loaded() {
+        guard((), H::script_loaded);
     }
 }
 

@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -179,6 +179,8 @@ pub struct HostTable {
     pub log_enabled: unsafe extern "C" fn(level: c_int) -> c_int,
     /// Input was read or output written for a request that counts as activity (DP-99). No-op embedded.
     pub activity: unsafe extern "C" fn(),
+    /// A script or module was loaded, for whichever interpreter; ends startup-timeout (DMN-450). No-op embedded.
+    pub script_loaded: unsafe extern "C" fn(),
 }
 
 /// How a call of `handle` ended. The host turns it into a status or, where the head was sent, into an end of the answer.
@@ -234,6 +236,9 @@ pub struct RuntimeTable {
         transport: *const TransportTable,
         context: *mut c_void,
     ) -> Outcome,
+    /// The times of the files that the request's script or module was read from, as one number: another one when one of them
+    /// was changed again. Any thread, needs no GIL.
+    pub stamp: unsafe extern "C" fn(request: *const RequestView) -> u64,
     /// Calls functions of a hook script on the calling thread; `hook` and `transport`, of which only log and TLS variables are used, are valid
     /// for the call. Values go to `answer`.
     pub hook: unsafe extern "C" fn(

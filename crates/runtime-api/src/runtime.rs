@@ -322,6 +322,17 @@ impl Runtime {
         unsafe { (self.table.handle)(&view, Calls::<T>::TABLE, context.cast()) }
     }
 
+    /// The times of the files of the request's script or module, as one number that every change makes another one; 0 before
+    /// `start`. Any thread.
+    pub fn stamp(&self, request: &Request<'_>) -> u64 {
+        if !self.is_started() {
+            return 0;
+        }
+        let view = request.view();
+        // SAFETY: after `start`; the view lives during the call.
+        unsafe { (self.table.stamp)(&view) }
+    }
+
     /// Calls functions of a hook script on this thread; `answer` gets each value with the number of its function.
     /// [`HookOutcome::Unavailable`] before `start`.
     pub fn hook<T: Transport>(

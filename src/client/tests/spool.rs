@@ -6,11 +6,38 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 % 251) as u8).collect()
 }
 
-/// Issue: a body that is longer than what stays in memory comes whole through the file, and once more after a refusal.
+/// Issue: a body that is longer than what stays in memory goes to the daemon as a file, at once and for reading only, and once more
+/// after a refusal; the connection is good for another request.
 #[test]
-fn a_spooled_body_can_be_sent_again() {
+fn a_spooled_body_is_handed_over() {
+    let body = pattern(1_000_000);
+    for facts in [BodyFacts::Unknown, BodyFacts::Length(1_000_000)] {
+        let mut rig = Rig::new();
+        rig.group.limits.request_spool = 64 << 10;
+        let daemon = rig.daemon(|listener| {
+            let mut peer = Peer::greeted(&listener);
+            assert!(!peer.head().2, "it does not wait for Continue");
+            peer.send(&refusal(Refusal::Stopping));
+            let mut peer = Peer::greeted(&listener);
+            assert!(!peer.head().2);
+            let body = peer.body();
+            peer.send(&answer(&body));
+            peer.serve(b"kept");
+        });
+        let mut side = Side::uploading(body.clone());
+        let outcome = rig.forward(&mut side, facts, LONG).unwrap();
+        assert_eq!(outcome, Outcome::Done);
+        assert!(side.out == body);
+        rig.get(&mut Side::default()).unwrap();
+        daemon.join().unwrap();
+    }
+}
+
+/// Issue: one that stays in memory is sent in pieces when the daemon wants it, and again after a refusal.
+#[test]
+fn a_body_in_memory_can_be_sent_again() {
     let mut rig = Rig::new();
-    rig.group.limits.request_spool = 64 << 10;
+    rig.group.limits.request_spool = 1 << 20;
     let daemon = rig.daemon(|listener| {
         let mut peer = Peer::greeted(&listener);
         peer.head();
@@ -52,6 +79,21 @@ fn a_broken_body_reaches_no_daemon() {
         assert_eq!((failure.status(), failure.code()), (Some(408), Some(126)));
         assert!(rig.listener.accept().is_err(), "no daemon was asked");
     }
+}
+
+/// A body that is longer than the disk has room is an error before it is read: the rest of it would come in vain.
+#[test]
+fn a_body_beyond_the_disk_is_500() {
+    let mut rig = Rig::new();
+    rig.group.limits.request_spool = 64 << 10;
+    let mut side = Side::uploading(pattern(1_000_000));
+    let failure = rig
+        .forward(&mut side, BodyFacts::Length(1 << 60), LONG)
+        .unwrap_err();
+    assert_eq!((failure.status(), failure.code()), (Some(500), Some(5062)));
+    let folder = std::env::temp_dir().display().to_string();
+    assert!(failure.to_string().contains(&folder), "{failure}");
+    assert!(side.at < 200_000, "{} bytes were read", side.at);
 }
 
 /// A body that cannot be kept is an error that names the folder.

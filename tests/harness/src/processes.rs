@@ -89,6 +89,11 @@ impl ProcessTree {
         }
     }
 
+    /// Of what was started with this environment variable, which nothing else has.
+    pub fn marked(variable: &str, value: &str) -> ProcessTree {
+        ProcessTree::new(&(variable.to_owned(), value.to_owned()), &[])
+    }
+
     /// The processes that are there now, by id.
     pub fn all(&self) -> Vec<Process> {
         let listening = listening_sockets(&self.ports);

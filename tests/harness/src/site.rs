@@ -11,7 +11,7 @@ use crate::check::ConfigCheck;
 use crate::httpd::Httpd;
 use crate::server::Server;
 use crate::subject::subject;
-use crate::surroundings::{is_root, repository, unprivileged_user};
+use crate::surroundings::{is_root, python_version, repository, unprivileged_user};
 
 /// A multi-processing module of httpd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub struct Site {
     modules: Vec<String>,
     daemon_options: String,
     application_group: bool,
+    pub(crate) one_process: bool,
     log_level: String,
     parts: Vec<String>,
 }
@@ -106,6 +107,7 @@ impl Site {
             modules: Vec::new(),
             daemon_options: "processes=1 threads=4".to_owned(),
             application_group: true,
+            one_process: false,
             log_level: "notice wsgi:info".to_owned(),
             parts: Vec::new(),
         }
@@ -140,6 +142,13 @@ impl Site {
     #[must_use]
     pub fn without_application_group(mut self) -> Site {
         self.application_group = false;
+        self
+    }
+
+    /// Has httpd serve with its parent process, as a debugger wants it (`httpd -X`).
+    #[must_use]
+    pub fn one_process(mut self) -> Site {
+        self.one_process = true;
         self
     }
 
@@ -268,6 +277,9 @@ impl Site {
             }
         }
         text += &format!("LoadModule wsgi_module {}\n", subject().module().display());
+        if let Some(version) = python_version() {
+            text += &format!("WSGIPythonVersion {version}\n");
+        }
         text += &format!("LogLevel {}\n", self.log_level);
         text += "CustomLog {dir}/access.log \"%>s %m %U %B\"\n";
         if is_root() {

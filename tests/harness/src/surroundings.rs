@@ -46,6 +46,12 @@ pub fn test_venv() -> PathBuf {
     folder
 }
 
+/// The Python that servers run where a test does not choose one: `WSGI_TEST_PYTHON`, such as `3.14`. None for the module's own
+/// choice.
+pub(crate) fn python_version() -> Option<String> {
+    env::var("WSGI_TEST_PYTHON").ok()
+}
+
 /// How long load tests send requests: `WSGI_LOAD_SECONDS`, or 5 seconds.
 pub fn load_duration() -> Duration {
     let seconds = env::var("WSGI_LOAD_SECONDS")

@@ -268,7 +268,7 @@ options! {
     |o, c| o.header_buffer_size = match c.bytes_at_least(8192)? { 0 => 32768, size => size };
 
     "response-buffer-size", "bytes", "0 (8388608)", false, true,
-    "Bytes of an answer after which Apache passes them on to the client, 65536 or more.",
+    "Bytes of an answer that comes without a pause after which Apache waits until the client has taken them, 65536 or more.",
     |o, c| o.response_buffer_size = match c.bytes_at_least(65536)? { 0 => 8 << 20, size => size };
 
     "response-flush-delay", "milliseconds", "5", false, true,
@@ -276,11 +276,11 @@ options! {
     |o, c| o.response_flush_delay = u32::try_from(c.unsigned(0, "must be a number of milliseconds, 0 or more")?).map_err(|_| c.fail("must be fewer milliseconds"))?;
 
     "request-spool", "size", "64k", false, true,
-    "Bytes of a request body that are kept in memory until it has come whole, at least 64k; more go to a temporary file. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
+    "Bytes of a request body that are kept in memory until it has come whole, at least 64k; of a longer body all go to a temporary file, in the folder that the environment variable `TMPDIR` of Apache names, else in `/tmp`. The file has no name and belongs to Apache's user; the daemon gets it for reading only. Only then the application is called, so that a slow client keeps no thread of it. 0 calls it at once and passes a body of more than 64k on as it comes, as mod_wsgi does. Not in mod_wsgi.",
     |o, c| o.request_spool = c.spool()?;
 
     "response-spool", "size", "1m", false, true,
-    "Bytes of an answer that are kept in memory, at least 64k, while the client does not take them; more go to a temporary file. So a slow client keeps no thread of the application. What the client can take is passed on at once. 0 keeps nothing: the application waits for the client, as in mod_wsgi. Not in mod_wsgi.",
+    "Bytes of an answer that are kept in memory, at least 64k, while the client does not take them; more go to a temporary file beside those of `request-spool`. So a slow client keeps no thread of the application. What the client can take is passed on at once. 0 keeps nothing: the application waits for the client, as in mod_wsgi. Not in mod_wsgi.",
     |o, c| o.response_spool = c.spool()?;
 
     "response-spool-max", "size", "1g", false, true,
@@ -324,7 +324,7 @@ options! {
     |o, c| o.maximum_requests = c.unsigned(0, "must be a count, 0 or more")?;
 
     "startup-timeout", "seconds", "0 (off)", false, true,
-    "Longest time from the first request to the first script that loads.",
+    "Longest time from the first request to the first script that has loaded; a process that takes longer is replaced.",
     |o, c| o.startup_timeout = c.seconds()?;
 
     "shutdown-timeout", "seconds", "5", false, true,
@@ -336,15 +336,15 @@ options! {
     |o, c| o.deadlock_timeout = c.seconds()?;
 
     "inactivity-timeout", "seconds", "0 (off)", false, true,
-    "Idle time after which a process ends.",
+    "Time without a request, or without a sign of one that runs, after which a process is replaced, which frees what it has in memory. Counts from the first request on.",
     |o, c| o.inactivity_timeout = c.seconds()?;
 
     "request-timeout", "seconds", "0 (off)", false, true,
-    "Base of the longest time for a request.",
+    "Longest time for a request where `threads=1`; with more threads it is multiplied by 1 + ln(threads), with 15 by 3.7. A request that runs longer is interrupted (`interrupt-timeout`), or else its process is replaced.",
     |o, c| o.request_timeout = c.seconds()?;
 
     "interrupt-timeout", "seconds", "0 (off)", false, true,
-    "Time that a request has after `mod_wsgi.RequestTimeout` was raised in it.",
+    "With a number over 0 the exception `mod_wsgi.RequestTimeout` is raised in a request that has run into `request-timeout`; it gets 504, or has this time to end before its process is replaced. 0 replaces the process at once.",
     |o, c| o.interrupt_timeout = c.seconds()?;
 
     "graceful-timeout", "seconds", "15", false, true,
@@ -364,15 +364,15 @@ options! {
     |o, c| o.deploy_check = values::option_switch(DIRECTIVE, c.name, c.value)?;
 
     "cpu-time-limit", "seconds", "0 (off)", false, true,
-    "CPU time of a process.",
+    "CPU time after which a process is replaced as with `graceful-timeout`; the system kills one that uses `shutdown-timeout` and a second more.",
     |o, c| o.cpu_time_limit = c.seconds()?;
 
     "memory-limit", "bytes", "0 (off)", false, true,
-    "Data segment of a process.",
+    "Most memory for data of a process (RLIMIT_DATA); beyond it Python raises MemoryError.",
     |o, c| o.memory_limit = c.unsigned(0, "must be a number of bytes, 0 or more")?;
 
     "virtual-memory-limit", "bytes", "0 (off)", false, true,
-    "Address space of a process.",
+    "Most address space of a process (RLIMIT_AS), all that is mapped; beyond it Python raises MemoryError.",
     |o, c| o.virtual_memory_limit = c.unsigned(0, "must be a number of bytes, 0 or more")?;
 }
 

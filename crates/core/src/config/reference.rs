@@ -33,7 +33,11 @@ pub fn page(directive: &Directive) -> String {
         ),
     );
     line("Default", directive.default);
-    line("Context", context(directive.context));
+    let mut places = context(directive.context).to_owned();
+    if directive.in_interpreter_options {
+        places.push_str(", `<WSGIInterpreterOptions>`");
+    }
+    line("Context", &places);
     if directive.over != Override::None {
         line(
             "Override",

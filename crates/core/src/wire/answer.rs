@@ -103,12 +103,17 @@ impl<'a> AnswerHead<'a> {
     /// Decodes a payload.
     ///
     /// # Errors
-    /// Malformed.
+    /// Malformed, also for a negative length.
     pub fn decode(payload: &'a [u8]) -> Result<AnswerHead<'a>, WireError> {
         let mut fields = Fields::new(Kind::Head, payload);
         Ok(AnswerHead {
             status: fields.bytes()?,
-            content_length: u64::try_from(fields.i64()?).ok(),
+            content_length: match fields.i64()? {
+                -1 => None,
+                length => {
+                    Some(u64::try_from(length).map_err(|_| WireError::Malformed(Kind::Head))?)
+                }
+            },
             headers: Pairs::take(fields)?,
         })
     }
@@ -124,13 +129,22 @@ pub struct FileSpan {
 }
 
 impl FileSpan {
-    /// Appends the frame; the descriptor is sent with its first byte.
+    /// Appends the frame of an answer; the descriptor is sent with its first byte.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        frame(out, Kind::File, 0, |out| {
+        self.put(out, Kind::File);
+    }
+
+    /// Appends the frame of a request's body; the descriptor is sent with the request's first byte.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
+        self.put(out, Kind::BodyFile);
+    }
+
+    fn put(&self, out: &mut Vec<u8>, kind: Kind) {
+        frame(out, kind, 0, |out| {
             out.extend_from_slice(&self.offset.to_le_bytes());
             out.extend_from_slice(&self.len.to_le_bytes());
         })
-        .expect("a File is 16 bytes");
+        .expect("a span is 16 bytes");
     }
 
     /// Decodes a payload.
@@ -221,7 +235,7 @@ impl<'a> Log<'a> {
     /// Decodes a payload.
     ///
     /// # Errors
-    /// Malformed, also for a level that httpd does not have.
+    /// Malformed, also for a level that httpd does not have and for a text that is too long for a record.
     pub fn decode(payload: &'a [u8]) -> Result<Log<'a>, WireError> {
         let mut fields = Fields::new(Kind::Log, payload);
         let log = Log {
@@ -230,7 +244,7 @@ impl<'a> Log<'a> {
             text: fields.bytes()?,
         };
         fields.end()?;
-        if log.level > 15 {
+        if log.level > 15 || log.text.len() > crate::control::MAX_RECORD {
             return Err(WireError::Malformed(Kind::Log));
         }
         Ok(log)
@@ -283,6 +297,28 @@ mod tests {
         .encode(&mut out);
         let (_, payload) = whole_frame(&out).unwrap().unwrap();
         assert!(FileSpan::decode(payload).is_err());
+    }
+
+    /// `fuzz/` found that any negative number passed for "no Content-Length".
+    #[test]
+    fn a_negative_length_is_malformed() {
+        let mut out = Vec::new();
+        AnswerHead::encode(&mut out, b"", None, std::iter::empty()).unwrap();
+        let payload = &mut out[crate::wire::HEADER_LEN..];
+        assert_eq!(AnswerHead::decode(payload).unwrap().content_length, None);
+        payload[4] = 0xfe;
+        let malformed = Err(WireError::Malformed(Kind::Head));
+        assert_eq!(AnswerHead::decode(payload), malformed);
+    }
+
+    /// `fuzz/` found that a record could be longer than what a daemon sends: ERR-04 holds whoever sent it.
+    #[test]
+    fn a_record_over_the_limit_is_malformed() {
+        let text = vec![b'x'; crate::control::MAX_RECORD + 1];
+        let mut payload = vec![3, 0];
+        put_bytes(&mut payload, &text);
+        let malformed = Err(WireError::Malformed(Kind::Log));
+        assert_eq!(Log::decode(&payload), malformed);
     }
 
     #[test]

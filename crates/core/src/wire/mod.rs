@@ -5,7 +5,7 @@
 //! kind's limit before anything is allocated or awaited. Body and Data may be passed on before their frame is complete;
 //! all other frames are decoded whole.
 //!
-//! Conversation, child first: `Hello Request [Body… BodyEnd]` on a new connection, `Request …` on a kept one. The daemon
+//! Conversation, child first: `Hello Request [Body…|BodyFile] BodyEnd` on a new connection, `Request …` on a kept one. The daemon
 //! answers `Welcome` once a connection, then for each request either `Refused`, or
 //! `[Continue] {Log} [Head {Data | File | Log}] End`. An answer without `End` was cut short.
 
@@ -45,6 +45,8 @@ pub enum Kind {
     Body = 3,
     /// Child: the body ends here (every request has one, also without a body).
     BodyEnd = 4,
+    /// Child: the body is a span of a file, whose descriptor came with the request.
+    BodyFile = 5,
     /// Daemon: first frame of a connection.
     Welcome = 16,
     /// Daemon: the body may be sent.
@@ -70,6 +72,7 @@ impl Kind {
             2 => Kind::Request,
             3 => Kind::Body,
             4 => Kind::BodyEnd,
+            5 => Kind::BodyFile,
             16 => Kind::Welcome,
             17 => Kind::Continue,
             18 => Kind::Refused,

@@ -108,7 +108,9 @@ pub(crate) fn run(
         .start::<DaemonHost>(&settings.python)
         .map_err(|source| python_failed(source, &settings))?;
     let is_service = settings.threads == 0;
-    let loaded = !is_service && preload(&runtime, &settings, control)?;
+    if !is_service {
+        preload(&runtime, &settings, control)?;
+    }
 
     let options = DispatchOptions {
         slot: settings.slot,
@@ -121,7 +123,7 @@ pub(crate) fn run(
     };
     let dispatch = Dispatch::new(listener, board, options).map_err(StartError::Dispatch)?;
     let life = Life::new(&settings.group).map_err(StartError::Dispatch)?;
-    let process = Arc::new(Process::new(settings, runtime, dispatch, life, loaded));
+    let process = Arc::new(Process::new(settings, runtime, dispatch, life));
     Ok(Started {
         process,
         control: Arc::clone(control),
@@ -198,12 +200,12 @@ fn add_user_variables(settings: &mut DaemonSettings) {
     }
 }
 
-/// Loads what is to be loaded before requests are taken. True if any script was.
+/// Loads what is to be loaded before requests are taken.
 fn preload(
     runtime: &Runtime,
     settings: &DaemonSettings,
     control: &ControlSocket,
-) -> Result<bool, StartError> {
+) -> Result<(), StartError> {
     let scripts = &settings.preload;
     let missing = load_scripts(runtime, scripts);
     let name = |index: &u32| Some(scripts.get(*index as usize)?.script.clone());
@@ -214,7 +216,6 @@ fn preload(
     {
         return Err(StartError::NotLoaded(script));
     }
-    let any = missing.len() < scripts.len();
     if !missing.is_empty() {
         if let Err(error) = control.send(&FromDaemon::NotLoaded(missing)) {
             log::record(
@@ -223,7 +224,7 @@ fn preload(
             );
         }
     }
-    Ok(any)
+    Ok(())
 }
 
 /// Loads import scripts in order (API-049); failures were logged and the next one follows. Indexes of those that failed.

@@ -28,6 +28,8 @@ pub(crate) struct Daemon {
     pub(crate) control: ControlSocket,
     pub(crate) board: Board,
     pub(crate) pid: i32,
+    /// Number of its request threads.
+    pub(crate) threads: u32,
     socket: PathBuf,
     /// Records so far.
     pub(crate) log: Vec<String>,
@@ -101,12 +103,14 @@ impl Daemon {
         .unwrap();
         drop(theirs);
         stream::set_timeouts(control.as_fd(), Some(Duration::from_secs(30))).unwrap();
+        let threads = settings.threads;
         control.send(&ToDaemon::Start(Box::new(settings))).unwrap();
         Daemon {
             folder,
             control,
             board,
             pid,
+            threads,
             socket,
             log: Vec::new(),
             _listener: bound.socket,

@@ -110,7 +110,8 @@ fn a_graceful_signal_replaces_before_it_drains() {
     );
 }
 
-/// DMN-471: a request that does not finish is waited for until graceful-timeout, then until shutdown-timeout (DMN-520).
+/// DMN-414, DMN-471, DMN-511: a request that does not finish is waited for until graceful-timeout; then the main thread
+/// begins the shutdown, which shutdown-timeout ends (DMN-520).
 #[test]
 fn draining_has_an_end() {
     let mut settings = settings(1);

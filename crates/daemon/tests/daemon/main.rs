@@ -4,3 +4,4 @@
 mod group;
 mod life;
 mod serving;
+mod threads;

@@ -77,7 +77,8 @@ fn bodies_arrive_whole_or_are_skipped() {
     }
 }
 
-/// The go-ahead for a large body is given when the application reads; without it the answer ends the connection.
+/// DMN-231, DMN-232 (decision): the go-ahead for a large body is given when the application reads; without it the answer
+/// ends the connection.
 #[test]
 fn a_body_is_asked_for_when_it_is_read() {
     let daemon = Daemon::ready(settings(1));
@@ -249,7 +250,7 @@ fn a_promised_thread_does_not_accept() {
     until("the claim is repaired", || daemon.board.idle(SLOT) == 1);
 }
 
-/// DMN-261, DMN-642: strangers are hung up on, with a reason in the log, and nobody else notices.
+/// DMN-223, DMN-261, DMN-642: strangers are hung up on, with a reason in the log, and nobody else notices.
 #[test]
 fn strangers_end_their_own_connection_only() {
     let mut daemon = Daemon::ready(settings(1));
@@ -279,7 +280,7 @@ fn strangers_end_their_own_connection_only() {
     friend.expect_hello();
 }
 
-/// DMN-220, DMN-260, DMN-645: garbage, truncation and huge lengths end that connection only.
+/// DMN-220, DMN-260, DMN-645, DMN-901: garbage, truncation and huge lengths end that connection only.
 #[test]
 fn garbage_ends_its_own_connection_only() {
     let mut daemon = Daemon::ready(settings(1));

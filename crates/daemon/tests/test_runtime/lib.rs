@@ -23,6 +23,7 @@ static TABLE: RuntimeTable = RuntimeTable {
     start,
     load,
     handle,
+    stamp,
     hook,
     publish_stopping,
     stop,
@@ -51,6 +52,10 @@ fn say(text: &str) {
         // SAFETY: the host's table lives as long as the process, the text during the call.
         unsafe { (host.log)(6, Bytes::of(text.as_bytes())) };
     }
+}
+
+unsafe extern "C" fn stamp(_: *const RequestView) -> u64 {
+    1
 }
 
 unsafe extern "C" fn start(settings: Bytes, host: *const HostTable) -> c_int {

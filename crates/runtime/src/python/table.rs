@@ -36,6 +36,10 @@ impl Engine for Runtime {
         wsgi::handle(request, transport)
     }
 
+    fn stamp(request: &Request<'_>) -> u64 {
+        wsgi::stamp(request)
+    }
+
     fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome {
         wsgi::hook::call(hook, transport)
     }

@@ -39,7 +39,7 @@ fn chain(py: Python<'_>, error: &PyErr) -> Option<(Kind, Option<String>)> {
                 .getattr("name")
                 .ok()
                 .and_then(|name| name.extract().ok());
-            return Some((kind, name));
+            return Some((kind, name.or_else(|| named(&text))));
         }
         let behind = |link: &str| value.getattr(link).ok().filter(|behind| !behind.is_none());
         next = behind("__cause__").or_else(|| behind("__context__"));
@@ -82,6 +82,14 @@ fn kind(class: &str, text: &str) -> Option<Kind> {
     let main_only = matches!(class, "ImportError" | "RuntimeError" | "SystemError")
         && says(&["subinterpreter", "sub-interpreter", "sub interpreter"]);
     main_only.then_some(Kind::MainOnly)
+}
+
+/// The module that CPython's own text names.
+fn named(text: &str) -> Option<String> {
+    let (name, _) = text
+        .strip_prefix("module ")?
+        .split_once(" does not support loading in subinterpreters")?;
+    Some(name.to_owned())
 }
 
 fn text(kind: Kind, module: &str, interpreter: &str, has_own_gil: bool) -> String {
@@ -168,6 +176,16 @@ mod tests {
         ] {
             assert_eq!(kind(class, text), expected, "{class}: {text}");
         }
+    }
+
+    /// CPython from 3.13 on does not set the attribute `name`.
+    #[test]
+    fn the_module_of_a_text() {
+        assert_eq!(
+            named("module readline does not support loading in subinterpreters").as_deref(),
+            Some("readline")
+        );
+        assert_eq!(named("module of subinterpreters"), None);
     }
 
     /// The setting is named, and what else helps.

@@ -293,13 +293,24 @@ impl Exchange {
                 }
             }
             let missing = guard.missing();
+            let sent = guard.sent();
             if missing > 0 && answer.can_miss_bytes() && !self.is_head {
                 if !blocks.is_empty() {
                     transport
                         .send_data(&blocks, SEND_FLUSH)
                         .map_err(|error| failure(error, transport))?;
+                } else if sent == 0 {
+                    // The client gets a page (500) instead, whose reason is nowhere else.
+                    let text = format!(
+                        "WSGI5075: The response has no body, but a Content-Length of {missing}."
+                    );
+                    transport.log(ERROR, 0, text.as_bytes());
                 }
                 return Ok(());
+            }
+            if missing > 0 && self.is_head {
+                // httpd would take what it counts for the length (REQ-122).
+                blocks.clear();
             }
             transport
                 .send_data(&blocks, SEND_LAST | SEND_NOTHING_AFTER)

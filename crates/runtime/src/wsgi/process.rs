@@ -77,6 +77,11 @@ pub(crate) fn activity() {
     process().host.activity();
 }
 
+/// A script or module was loaded.
+pub(crate) fn script_loaded() {
+    process().host.script_loaded();
+}
+
 /// The part of a line that goes into a record: up to a NUL, and no more than a record holds (API-036).
 pub(crate) fn record(line: &[u8]) -> &[u8] {
     let end = line
@@ -190,6 +195,12 @@ impl Settings {
             .filter(|rule| rule.application_group.is_none());
         cfg!(Py_GIL_DISABLED)
             && rules.filter_map(|rule| rule.free_threading).next_back() == Some(true)
+    }
+
+    /// The switch interval of the daemon group, seconds, for interpreters that share the GIL: set once more behind import
+    /// scripts, which may have set another one (DP-53).
+    pub(crate) fn switch_interval_of_group(&self) -> Option<f64> {
+        self.0.switch_interval.filter(|_| !self.is_free_threaded())
     }
 
     /// The switch interval to set in a new interpreter, seconds (API-024, DP-54): that of the daemon group wins for every

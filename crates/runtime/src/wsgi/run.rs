@@ -229,13 +229,15 @@ fn call<'py>(
     let returned = application.call1((&environ, &start_response));
     drop(start_response);
     drop(application);
+    // Subscribers come and go meanwhile (API-303).
+    let is_watched = state.has_subscribers(py);
     let after = match returned {
         Ok(result) => consume(py, state, exchange, result, is_watched),
         Err(error) => failed(py, state, exchange, Failure::Raised(error)),
     };
     drop(environ);
     spare::disarm(py, state);
-    if is_watched {
+    if state.has_subscribers(py) {
         // Before its last byte, as far as the application has sent none.
         let outcome = match after {
             After::Outcome(outcome) => Some(outcome),
@@ -355,7 +357,9 @@ fn close(py: Python<'_>, state: &State, exchange: &Exchange, result: &Bound<'_, 
         Err(error) => {
             let header = "WSGI0194: Attribute 'close' of the response cannot be had.";
             report::line(py, ERROR, header);
-            report::script_exception(py, &error, exchange.script(), state.interpreter.name());
+            if !is_timeout(py, state, &error) {
+                log_exception(py, state, exchange, &error);
+            }
             return;
         }
     };

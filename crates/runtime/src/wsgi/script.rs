@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::fmt::Write;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,7 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use md5::{Digest, Md5};
+use nix::errno::Errno;
+use nix::unistd::{User, geteuid};
 use parking_lot::{Condvar, Mutex};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyModule, PyString};
 
@@ -114,8 +118,6 @@ fn microseconds(status: &std::fs::Metadata) -> i64 {
 
 /// Name of the module of a script (REQ-600).
 fn module_name(path: &[u8], is_case_sensitive: bool) -> String {
-    use std::fmt::Write;
-
     let mut name = "_mod_wsgi_".to_owned();
     let digest = if is_case_sensitive {
         Md5::digest(path)
@@ -283,7 +285,10 @@ impl Script {
         report::line(py, INFO, &text);
         let failure = match self.compile(py) {
             Ok((code, modified)) => match self.execute(py, state, &code, modified) {
-                Ok(module) => return Ok(Some(module)),
+                Ok(module) => {
+                    process::script_loaded();
+                    return Ok(Some(module));
+                }
                 Err(error) => Failure { error, read: false },
             },
             Err(error) => Failure { error, read: true },
@@ -307,11 +312,27 @@ impl Script {
             file.read_to_end(&mut source)?;
             Ok((source, modified))
         };
-        let (source, modified) = py.detach(read)?;
+        let read = py.detach(read);
+        let (source, modified) = read.map_err(|error| self.unreadable(error))?;
         let source = PyBytes::new(py, &source);
         let compile = py.import("builtins")?.getattr("compile")?;
         let code = compile.call1((source, &self.file, "exec", 0, true))?;
         Ok((code, modified))
+    }
+
+    /// The exception that `open()` raises, with the path; where permission is missing it also names the user.
+    fn unreadable(&self, error: std::io::Error) -> PyErr {
+        let Some(number) = error.raw_os_error() else {
+            return error.into();
+        };
+        let mut text = Errno::from_raw(number).desc().to_owned();
+        if error.kind() == ErrorKind::PermissionDenied {
+            let id = geteuid();
+            let name = User::from_uid(id).ok().flatten().map(|user| user.name);
+            let name = name.unwrap_or_else(|| "without a name".to_owned());
+            let _ = write!(text, " for user {name} (uid {id})"); // to a String: cannot fail
+        }
+        PyOSError::new_err((number, text, self.text()))
     }
 
     fn execute<'py>(
@@ -354,9 +375,7 @@ impl Script {
             process::describe_location()
         );
         report::line(py, ERROR, &text);
-        if !is_exit {
-            report::script_exception(py, &failure.error, &self.text(), state.interpreter.name());
-        }
+        report::script_exception(py, &failure.error, &self.text(), state.interpreter.name());
     }
 }
 

@@ -5,6 +5,7 @@
 //! application is there. Files are looked at without the GIL, before the interpreter is entered.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -145,6 +146,19 @@ impl Targets {
         stamps.any(Stamp::is_stale).then_some(watch.generation)
     }
 
+    /// What the files of a target look like now, as one number; 0 for one that nobody asked for. Needs no GIL.
+    pub(crate) fn stamp(&self, wanted: &Wanted<'_>) -> u64 {
+        let Some(target) = self.get(wanted) else {
+            return 0;
+        };
+        let mut hasher = DefaultHasher::new();
+        let watch = target.watch.lock();
+        for stamp in watch.own.iter().chain(&watch.others) {
+            script::modified(&stamp.path).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
     /// The application of a target. `stale` is the load whose files have changed.
     pub(crate) fn find<'py>(
         &self,
@@ -232,6 +246,7 @@ impl Target {
                 return Ok(Found::Failed);
             }
         };
+        process::script_loaded();
         let generation = {
             let mut watch = self.watch.lock();
             *watch = Watch {

@@ -1,8 +1,10 @@
 //! Script files as modules.
 
+use std::sync::atomic::Ordering;
+
 use wsgi_runtime_api::{Outcome, REQUEST_DAEMON, REQUEST_SCRIPT_RELOADING};
 
-use crate::host::touch;
+use crate::host::{LOADED, touch};
 use crate::{evaluate, python};
 
 /// REQ-600, REQ-601, API-045: the module of a script.
@@ -14,7 +16,7 @@ name = '_mod_wsgi_' + hashlib.md5(__file__.encode()).hexdigest()
 assert __name__ == name, __name__
 module = sys.modules[name]
 assert module.__dict__ is globals()
-assert module.__cached__ is None and module.__package__ is None
+assert getattr(module, '__cached__', None) is None and module.__package__ is None
 assert module.__spec__.name == name and module.__loader__ is module.__spec__.loader
 import os
 assert module.__mtime__ == os.stat(__file__).st_mtime_ns // 1000
@@ -31,6 +33,15 @@ fn the_encoding_of_a_script() {
     let source = b"# coding: latin-1\ndef application(e, s):\n    s('200 OK', [])\n    return [ascii('\xe9').encode()]\n";
     let script = python().file("latin.wsgi", source);
     assert_eq!(python().request(&script).run().is_fine().text(), r"'\xe9'");
+}
+
+/// DMN-450, DP-100: that a script was loaded is told.
+#[test]
+fn the_host_is_told_of_scripts() {
+    let before = LOADED.load(Ordering::Relaxed);
+    let script = python().script("def application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(environ).encode()]\n");
+    python().request(&script).run().is_fine();
+    assert!(LOADED.load(Ordering::Relaxed) > before);
 }
 
 const COUNTING: &str = "import time

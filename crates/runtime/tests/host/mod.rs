@@ -27,6 +27,8 @@ pub(crate) const INFO: u8 = 6;
 static LOG: Mutex<Vec<(u8, String)>> = Mutex::new(Vec::new());
 /// Calls of `activity`.
 pub(crate) static ACTIVITY: AtomicUsize = AtomicUsize::new(0);
+/// Calls of `script_loaded`.
+pub(crate) static LOADED: AtomicUsize = AtomicUsize::new(0);
 
 struct Memory;
 
@@ -43,6 +45,10 @@ impl Host for Memory {
 
     fn activity() {
         ACTIVITY.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn script_loaded() {
+        LOADED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
