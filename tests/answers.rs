@@ -223,6 +223,9 @@ fn content_length(mpm: Mpm, mode: Mode) {
         "shorter",
         &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
     );
+    // REQ-122: what HEAD is told stays what the application says.
+    let answer = server.send(&Request::head(&url)).expect(200);
+    assert_eq!(answer.header("Content-Length"), Some("50"));
     let mut connection = server.connect();
     connection.send_bytes(Request::get(&url).bytes());
     let answer = connection.read_answer("GET").expect("a head");

@@ -190,7 +190,7 @@ fn what_python_cannot_do() {
     }
 }
 
-/// DOC-06, DIR-089, DIR-101, DP-54, API-024: the interval of threads, and the value that a sub-interpreter cannot have.
+/// DOC-06, DIR-089, DIR-101, DMN-952, DP-54, API-024: the interval of threads, and the value that a sub-interpreter cannot have.
 #[test]
 fn switch_interval() {
     let config = "WSGISwitchInterval 0.25

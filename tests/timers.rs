@@ -374,6 +374,42 @@ fn graceful_timeout_at_maximum_requests() {
     assert_eq!(reason(&server, held.daemon.pid), "maximum_requests");
 }
 
+/// DMN-411, DMN-530: several timers at once. The process is stopped until all of them are over; the first one of the table gives
+/// the reason.
+#[test]
+fn timers_at_once() {
+    if !subject().is_ours() {
+        // Its threads look in an order of their own when they wake.
+        return;
+    }
+    let timers = "restart-interval=2 inactivity-timeout=2";
+    for (options, url, expected) in [
+        (
+            format!("request-timeout=2 {timers}"),
+            "/app?hold",
+            "request_timeout",
+        ),
+        (timers.to_owned(), "/app", "restart_interval"),
+    ] {
+        let server = server(&options);
+        let (process, _held) = if url == "/app" {
+            (daemon(&server, pid(&server, url)), None)
+        } else {
+            let held = hold(&server, url);
+            (held.daemon.clone(), Some(held.connection))
+        };
+        process.signal(Signal::SIGSTOP);
+        wait_until("a stopped process", || {
+            process.status("State")?.starts_with('T').then_some(())
+        });
+        // Longer than each of them; being longer still changes nothing.
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        process.signal(Signal::SIGCONT);
+        server.wait_until_gone(std::slice::from_ref(&process));
+        assert_eq!(reason(&server, process.pid), expected);
+    }
+}
+
 /// DP-106: which timers there are, and which of them ended a process of which group.
 #[test]
 fn timers_in_the_log() {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wsgi_core::wire::{Header, Hello, Kind, RequestHead, encode_plain, whole_frame};
+use wsgi_core::wire::{FileSpan, Header, Hello, Kind, RequestHead, encode_plain, whole_frame};
 use wsgi_fuzz::within;
 
 fuzz_target!(|input: &[u8]| {
@@ -30,6 +30,13 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(head.environ.iter().count(), head.environ.len());
                 head.encode(&mut again, header.flags, head.environ.iter())
                     .expect("it was short enough once");
+            }
+            Kind::BodyFile => {
+                let Ok(span) = within(0, || FileSpan::decode(payload)) else {
+                    continue;
+                };
+                span.encode_body(&mut again);
+                again[1] = header.flags;
             }
             kind => encode_plain(&mut again, kind, header.flags, payload)
                 .expect("it was short enough once"),

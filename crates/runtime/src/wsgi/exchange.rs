@@ -312,6 +312,10 @@ impl Exchange {
                 }
                 return Ok(());
             }
+            if missing > 0 && self.is_head {
+                // httpd would take what it counts for the length (REQ-122).
+                blocks.clear();
+            }
             transport
                 .send_data(&blocks, SEND_LAST | SEND_NOTHING_AFTER)
                 .map_err(|error| failure(error, transport))?;

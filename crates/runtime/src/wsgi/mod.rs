@@ -42,6 +42,7 @@ use self::exchange::{Exchange, Rest};
 use self::process::{CRITICAL, ERROR, INFO, WARNING};
 use self::run::{After, Body, Looked};
 use self::script::{Changed, Context, Found};
+use self::state::State;
 use crate::python::interpreter::{self, no_thread_state};
 use crate::python::lend::lend;
 use crate::python::{Arrival, Interpreter};
@@ -171,34 +172,33 @@ pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
     let module = script.strip_prefix(b"module:");
     let module = module.map(String::from_utf8_lossy);
     let loaded = interpreter.enter(Arrival::Errand, |py, state| {
-        if let Some(module) = &module {
-            return target::preload(py, state, module);
+        let loaded = match &module {
+            Some(module) => target::preload(py, state, module),
+            None => load_script(py, state, script),
+        };
+        if !interpreter.has_own_gil() {
+            setup::restore_switch_interval(py);
         }
-        let modified = script::modified(script);
-        let scripts = &state.scripts;
-        scripts
-            .find(
-                py,
-                state,
-                script,
-                modified,
-                Changed::Reloaded,
-                None,
-                Context::Process,
-            )
-            .map_or_else(
-                |error| {
-                    let script = String::from_utf8_lossy(script);
-                    report::script_exception(py, &error, &script, interpreter.name());
-                    false
-                },
-                |found| matches!(found, Found::Module(_)),
-            )
+        loaded
     });
     loaded.unwrap_or_else(|_| {
         no_thread_state(interpreter.name());
         unavailable()
     })
+}
+
+fn load_script(py: pyo3::Python<'_>, state: &State, script: &[u8]) -> bool {
+    let modified = script::modified(script);
+    let (changed, context) = (Changed::Reloaded, Context::Process);
+    let scripts = &state.scripts;
+    match scripts.find(py, state, script, modified, changed, None, context) {
+        Ok(found) => matches!(found, Found::Module(_)),
+        Err(error) => {
+            let script = String::from_utf8_lossy(script);
+            report::script_exception(py, &error, &script, state.interpreter.name());
+            false
+        }
+    }
 }
 
 /// Publishes `process_stopping` in every interpreter, unless this is a service process (DMN-564).

@@ -197,6 +197,12 @@ impl Settings {
             && rules.filter_map(|rule| rule.free_threading).next_back() == Some(true)
     }
 
+    /// The switch interval of the daemon group, seconds, for interpreters that share the GIL: set once more behind import
+    /// scripts, which may have set another one (DP-53).
+    pub(crate) fn switch_interval_of_group(&self) -> Option<f64> {
+        self.0.switch_interval.filter(|_| !self.is_free_threaded())
+    }
+
     /// The switch interval to set in a new interpreter, seconds (API-024, DP-54): that of the daemon group wins for every
     /// interpreter that shares the GIL; an interpreter of its own GIL may have its own.
     pub(crate) fn switch_interval(&self, name: &str, has_own_gil: bool) -> Option<f64> {

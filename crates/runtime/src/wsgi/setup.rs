@@ -24,8 +24,7 @@ pub(crate) fn state(py: Python<'_>, interpreter: &'static Interpreter) -> Result
         if let Some(interval) =
             process::settings().switch_interval(interpreter.name(), interpreter.has_own_gil())
         {
-            py.import("sys")?
-                .call_method1("setswitchinterval", (interval,))?;
+            set_switch_interval(py, interval)?;
         }
         let module = module::make(py, interpreter.name())?;
         let state = State::new(py, interpreter, &module)?;
@@ -41,6 +40,19 @@ pub(crate) fn state(py: Python<'_>, interpreter: &'static Interpreter) -> Result
         report::setup_exception(py, &error, "setting up an interpreter", interpreter.name());
         Logged
     })
+}
+
+fn set_switch_interval(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    sys.call_method1("setswitchinterval", (seconds,)).map(drop)
+}
+
+/// Sets the daemon group's switch interval again, which an import script may have changed (DP-53).
+pub(crate) fn restore_switch_interval(py: Python<'_>) {
+    if let Some(seconds) = process::settings().switch_interval_of_group() {
+        // It was accepted when the interpreter was made.
+        let _ = set_switch_interval(py, seconds);
+    }
 }
 
 /// The other steps. A failure is logged and leaves the interpreter usable.
