@@ -219,6 +219,10 @@ impl host::Transport for Transport<'_> {
             .log(level, record::with_script(&self.script, flags, text));
     }
 
+    fn log_enabled(&self, level: u8) -> bool {
+        self.request.logs(Level::of_number(i32::from(level)))
+    }
+
     fn last_error(&self) -> Option<&[u8]> {
         self.error.as_deref().map(str::as_bytes)
     }
