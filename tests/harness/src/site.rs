@@ -72,6 +72,7 @@ pub struct Site {
     modules: Vec<String>,
     daemon_options: String,
     application_group: bool,
+    socket_prefix: bool,
     log_level: String,
     parts: Vec<String>,
 }
@@ -106,6 +107,7 @@ impl Site {
             modules: Vec::new(),
             daemon_options: "processes=1 threads=4".to_owned(),
             application_group: true,
+            socket_prefix: true,
             log_level: "notice wsgi:info".to_owned(),
             parts: Vec::new(),
         }
@@ -140,6 +142,13 @@ impl Site {
     #[must_use]
     pub fn without_application_group(mut self) -> Site {
         self.application_group = false;
+        self
+    }
+
+    /// No `WSGISocketPrefix`.
+    #[must_use]
+    pub fn without_socket_prefix(mut self) -> Site {
+        self.socket_prefix = false;
         self
     }
 
@@ -279,7 +288,9 @@ impl Site {
         }
         text += self.mpm.sizes();
         text += "<Directory />\nAllowOverride None\nRequire all granted\n</Directory>\n";
-        text += "WSGISocketPrefix {run}/wsgi\n";
+        if self.socket_prefix {
+            text += "WSGISocketPrefix {run}/wsgi\n";
+        }
         if self.application_group {
             text += "WSGIApplicationGroup %{GLOBAL}\n";
         }
