@@ -33,7 +33,8 @@ impl<A: Apache> Exchange<'_, A> {
         let is_kept = !self.buffers.answer.is_empty();
         if self.buffers.pending.is_empty() && !state.file_waits {
             if is_kept {
-                return self.drain(state);
+                self.drain(state)?;
+                return self.end_if_empty(after);
             }
             if after == After::More {
                 return Ok(());
@@ -42,7 +43,9 @@ impl<A: Apache> Exchange<'_, A> {
         let spools = self.group.limits.response_spool.memory > 0;
         let mut ranges = mem::take(&mut self.buffers.pending);
         let passed = if is_kept {
-            self.keep(&ranges, state).and_then(|()| self.drain(state))
+            self.keep(&ranges, state)
+                .and_then(|()| self.drain(state))
+                .and_then(|()| self.end_if_empty(after))
         } else if after == After::More && spools && !state.file_waits {
             self.offer(&mut ranges, state)
         } else {
@@ -51,6 +54,14 @@ impl<A: Apache> Exchange<'_, A> {
         ranges.clear();
         self.buffers.pending = ranges;
         passed
+    }
+
+    /// The client has just taken the last of what was kept: nothing is left that the end could go with.
+    fn end_if_empty(&mut self, after: After) -> Result<(), Gone> {
+        if after == After::End && self.buffers.answer.is_empty() {
+            return self.apache.pass(std::iter::empty(), After::End);
+        }
+        Ok(())
     }
 
     /// Passes blocks and files that wait, which may take its time.

@@ -47,6 +47,8 @@ struct Side {
     /// `client` takes the answer.
     is_slow: bool,
     takes_nothing: bool,
+    /// What the client has room for, where it is not asked.
+    rooms: Option<Box<dyn Fn() -> usize>>,
     on_flush: Option<Sender<()>>,
     /// Nothing comes from the client after so many bytes before it got a flush, which is told by `on_flush`.
     pauses_at: usize,
@@ -112,6 +114,9 @@ impl Apache for &mut Side {
     }
 
     fn room(&self) -> Option<usize> {
+        if let Some(rooms) = &self.rooms {
+            return Some(rooms());
+        }
         let client = self.client.as_ref()?;
         self.is_slow.then(|| room::of(client.as_fd()))
     }
@@ -677,6 +682,34 @@ fn what_was_read_is_not_sent_again() {
     let failure = rig.get(&mut Side::default()).unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(502), Some(146)));
     daemon.join().unwrap();
+}
+
+/// DMN-233: of a body that is passed on as it comes nothing is left to send again: a daemon that refuses after its go-ahead, or
+/// breaks off, is not asked twice.
+#[test]
+fn a_body_that_is_gone_is_not_sent_again() {
+    for refuses in [true, false] {
+        let rig = Rig::new();
+        let daemon = rig.daemon(move |listener| {
+            let mut peer = Peer::greeted(&listener);
+            peer.head();
+            peer.send(&go_on());
+            assert_eq!(peer.frame().0.kind, Kind::Body);
+            if refuses {
+                peer.send(&refusal(Refusal::Stopping));
+                // Kept open until the child is done with it.
+                while matches!(peer.stream.read(&mut [0; 4096]), Ok(1..)) {}
+            }
+            drop(peer);
+            listener.set_nonblocking(true).unwrap();
+        });
+        let mut side = Side::uploading(vec![1; 4 << 20]);
+        let length = BodyFacts::Length(4 << 20);
+        let failure = rig.forward(&mut side, length, LONG).unwrap_err();
+        assert!(matches!(failure.status(), Some(500 | 502)), "{failure}");
+        daemon.join().unwrap();
+        assert!(rig.listener.accept().is_err(), "it was sent again");
+    }
 }
 
 /// DMN-300: nothing came in time.

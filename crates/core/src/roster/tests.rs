@@ -365,6 +365,20 @@ fn a_generation_drains_after_its_children() {
     assert!(group.roster.is_done());
 }
 
+/// DMN-550: a process that is still starting when the old children are gone has nobody to serve.
+#[test]
+fn a_generation_that_ends_stops_its_newcomers() {
+    let mut group = Group::serving(plan(1));
+    group.act(Event::Close);
+    assert_eq!(spawns(&group.act(exited(0))), [0]);
+    let reason = Reason::ShutdownSignal;
+    let actions = group.act(Event::ChildrenGone);
+    assert_eq!(actions, [Action::Stop { slot: 0, reason }]);
+    assert_eq!(group.act(Event::Ready { slot: 0 }), []);
+    group.act(exited(0));
+    assert!(group.roster.is_done());
+}
+
 /// DMN-550: bounded by graceful-timeout where old children stay.
 #[test]
 fn a_generation_is_bounded() {
