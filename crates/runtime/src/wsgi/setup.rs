@@ -77,13 +77,16 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
     step(
         "WSGI0186: ",
         "replacing sys.stdout",
-        if settings.restricts_stdout(name) {
+        if settings.facts.one_process {
+            // For a debugger (API-034).
+            Ok(())
+        } else if settings.restricts_stdout(name) {
             restrict(py, state, "stdout")
         } else {
             log_stream(py, state, Stream::Output, "stdout")
         },
     );
-    if settings.restricts_stdin(name) {
+    if settings.restricts_stdin(name) && !settings.facts.one_process {
         step(
             "WSGI0187: ",
             "replacing sys.stdin",
