@@ -92,6 +92,11 @@ impl Apache for &mut Side {
         Ok(count)
     }
 
+    fn ask_for_body(&mut self) -> Result<(), Failure> {
+        self.records.push("asked".into());
+        Ok(())
+    }
+
     fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>) {
         (
             self.client.as_ref().map(|client| client.as_fd()),

@@ -70,6 +70,10 @@ pub fn register(pool: Pool<'_>) {
     unsafe { apache_sys::ap_hook_post_config(Some(on_all_configured), none, none, last) };
     // SAFETY: as above.
     unsafe { apache_sys::ap_hook_child_status(Some(on_child_status), none, none, middle) };
+    // Behind core, which makes the scoreboard there.
+    let last = apache_sys::APR_HOOK_LAST;
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_pre_mpm(Some(on_pre_mpm), none, none, last) };
     // SAFETY: as above.
     unsafe { apache_sys::ap_hook_child_init(Some(on_child_init), none, none, middle) };
     // SAFETY: as above.
@@ -202,6 +206,16 @@ unsafe extern "C" fn on_child_status(
     if state == apache_sys::MPM_CHILD_STARTED {
         guard::call("child_status", (), gap::closed);
     }
+}
+
+/// `pre_mpm`: the MPM starts, but not at a graceful restart.
+///
+/// # Safety
+/// Called by httpd with a live pool.
+unsafe extern "C" fn on_pre_mpm(_p: *mut apr_pool_t, _kind: apache_sys::ap_scoreboard_e) -> c_int {
+    guard::call("pre_mpm", apache_sys::HTTP_INTERNAL_SERVER_ERROR, || {
+        Server::main().map_or(apache_sys::OK, |main| start::scoreboard_made(&main).code())
+    })
 }
 
 /// `child_init`: first thing in a new child, before it has threads.

@@ -24,6 +24,7 @@ mod report;
 mod resolve;
 mod run;
 mod script;
+mod server_metrics;
 pub(crate) mod setup;
 mod signals;
 mod spare;

@@ -63,6 +63,14 @@ pub(crate) fn line(py: Python<'_>, level: c_int, text: &str) {
     }
 }
 
+/// Whether [`line`] would write a record of this level.
+pub(crate) fn is_logged(py: Python<'_>, level: c_int) -> bool {
+    match current::exchange() {
+        Some(exchange) => exchange.is_logged(py, level),
+        None => process::is_logged(level),
+    }
+}
+
 /// Whether it is a SystemExit.
 pub(crate) fn is_system_exit(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py)
