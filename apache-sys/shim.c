@@ -1,5 +1,7 @@
 #include "shim.h"
 
+#include <string.h>
+
 #include "ap_provider.h"
 #include "apr_optional.h"
 #include "apr_poll.h"
@@ -239,4 +241,40 @@ const char *wsgi_shim_document_root(const server_rec *s)
 {
     const core_server_config *core = ap_get_core_module_config(s->module_config);
     return core->ap_document_root;
+}
+
+void wsgi_shim_copy_global_score(global_score *to)
+{
+    *to = *ap_get_scoreboard_global();
+}
+
+int wsgi_shim_copy_process_score(process_score *to, int child)
+{
+    const process_score *score = ap_get_scoreboard_process(child);
+    if (!score) {
+        return 0;
+    }
+    memcpy(to, score, sizeof *to);
+    return 1;
+}
+
+int wsgi_shim_copy_worker_score(worker_score *to, int child, int thread)
+{
+    const worker_score *score = ap_get_scoreboard_worker_from_indexes(child, thread);
+    if (!score) {
+        return 0;
+    }
+    memcpy(to, score, sizeof *to);
+    return 1;
+}
+
+const char *wsgi_shim_client_of_score(const worker_score *score, size_t *size)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 83)
+    *size = sizeof score->client64;
+    return score->client64;
+#else
+    *size = sizeof score->client;
+    return score->client;
+#endif
 }

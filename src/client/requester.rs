@@ -256,7 +256,7 @@ fn not_read(error: &ReadError) -> Failure {
         ReadFailure::Aborted | ReadFailure::Other => error.status.http_code().or(Some(400)),
     };
     // httpd has sent its own answer.
-    let status = status.filter(|_| error.status != apache::Status::DONE);
+    let status = status.filter(|_| error.status != apache::Status::FILTER_ERROR);
     Failure::Body {
         status,
         text: error.text.clone(),

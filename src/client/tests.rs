@@ -21,6 +21,7 @@ use wsgi_sys::room;
 use wsgi_sys::stream::{self, Wait};
 
 mod flow;
+mod nonsense;
 mod spool;
 
 use super::body::BodyFacts;

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use wsgi_core::config::{
     self as core, Alias, Context, DIRECTIVES, Directive, Effective, Global, Layer, NoticeLevel,
-    Origin, Place, Section, ServerConfig,
+    Origin, Place, Scope, Section, ServerConfig,
 };
 
 use crate::apache::{Command, Level, Regex, Request, Server};
@@ -164,10 +164,12 @@ pub fn apply(
         .hostname()
         .and_then(|name| std::str::from_utf8(name).ok());
     let before = counts(server, global);
+    // Sections of providers (<AuthnProviderAlias>) are directory-type, too, but have no path.
+    let is_in_section = command.path().is_some() || directive.scope == Scope::DirMerge;
     let mut place = Place {
         global,
         server,
-        directory: command.path().map(|_| &mut section.layer),
+        directory: is_in_section.then_some(&mut section.layer),
         host: &Machine {
             pool: command.pool(),
         },

@@ -168,3 +168,42 @@ fn failures(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(failures: event / embedded daemon);
+
+/// REQ-131, REQ-690, REQ-701, REQ-711, REQ-734: a script that was fine and then is broken, or gone: the code that was loaded no longer
+/// lets anybody in, until the script is fine again. With WSGIScriptReloading Off it does.
+#[test]
+fn scripts_that_break_later() {
+    let scripts = [("later", "{apps}/later.wsgi".to_owned())];
+    let server = site(Mpm::Event, Mode::Embedded, &scripts)
+        .file("apps/later.wsgi", FINE)
+        .file("htdocs/access-fixed/page.html", "in")
+        .file("apps/fixed.wsgi", FINE)
+        .config("<Location /access-fixed>\nWSGIAccessScript {apps}/fixed.wsgi\nWSGIScriptReloading Off\n</Location>")
+        .start();
+    let check = |is_fine: bool, when: &str| {
+        for (kind, _) in KINDS {
+            let expected = match (is_fine, kind) {
+                (true, "banned") => 401,
+                (true, _) => 200,
+                (false, kind) => refused(kind),
+            };
+            let path = format!("/{kind}-later/page.html");
+            assert_eq!(ask(&server, kind, &path), expected, "{path}, {when}");
+        }
+        server.get("/access-fixed/page.html").expect(200);
+    };
+    check(true, "fine");
+    for name in ["apps/later.wsgi", "apps/fixed.wsgi"] {
+        server.write(name, "def allow_access(\n");
+    }
+    check(false, "broken");
+    server.write("apps/later.wsgi", FINE);
+    check(true, "mended");
+    fs::remove_file(server.path("apps/later.wsgi")).expect("the script was there");
+    check(false, "gone");
+    server.write("apps/later.wsgi", FINE);
+    check(true, "back");
+    for allowed in ["WSGI", "SyntaxError", "AH01"] {
+        server.allow_log(allowed);
+    }
+}

@@ -154,3 +154,47 @@ fn forms() {
         server.allow_log(allowed);
     }
 }
+
+/// REQ-710, REQ-730, DIR-141, DIR-142, MRG-09: providers under other names (mod_authn_core, mod_authz_core), each with its own script.
+#[test]
+fn aliases_of_providers() {
+    let says = |user: &str| {
+        format!(
+            "def check_password(environ, user, password):\n    return True if (user, password) == ('{user}', 'right') else None\n\n\
+             def groups_for_user(environ, user):\n    return ['staff'] if user == '{user}' else []\n"
+        )
+    };
+    let server = guarded(Mpm::Event, Mode::Embedded, &says("neither"), "")
+    .modules(&BASIC)
+    .file("apps/one.wsgi", &says("one"))
+    .file("apps/two.wsgi", &says("two"))
+    .config(
+        "<AuthnProviderAlias wsgi first>\nWSGIAuthUserScript {apps}/one.wsgi\n</AuthnProviderAlias>
+        <AuthnProviderAlias wsgi second>\nWSGIAuthUserScript {apps}/two.wsgi\n</AuthnProviderAlias>
+        <AuthzProviderAlias wsgi-group ofone staff>\nWSGIAuthGroupScript {apps}/one.wsgi\n</AuthzProviderAlias>
+        <AuthzProviderAlias wsgi-group oftwo staff>\nWSGIAuthGroupScript {apps}/two.wsgi\n</AuthzProviderAlias>
+        <Location /secret>
+            AuthType Basic\nAuthName realm\nAuthBasicProvider first second\nWSGIAuthUserScript {apps}/guard.wsgi
+            Require ofone
+        </Location>
+        <Location /secret/app>
+            Require oftwo
+            Require ofone
+        </Location>",
+    )
+    .start();
+    let curl = Curl::new(&server);
+    for (user, password, one, either) in [
+        ("one", "right", 200, 200),
+        ("two", "right", 401, 200),
+        ("one", "wrong", 401, 401),
+        // Known to the script that is not asked.
+        ("neither", "right", 401, 401),
+    ] {
+        login(&curl, "/secret/page.html", user, password).expect(one);
+        login(&curl, "/secret/app", user, password).expect(either);
+    }
+    for allowed in ["AH01", "WSGI0059"] {
+        server.allow_log(allowed);
+    }
+}

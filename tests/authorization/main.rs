@@ -6,8 +6,10 @@ mod closed;
 mod failures;
 mod groups;
 mod logins;
+mod requirements;
 mod sight;
 mod unavailable;
+mod ways;
 
 use wsgi_harness::{Curl, CurlAnswer, Mode, Mpm, Site};
 

@@ -72,6 +72,8 @@ pub struct Site {
     modules: Vec<String>,
     daemon_options: String,
     application_group: bool,
+    pub(crate) one_process: bool,
+    socket_prefix: bool,
     log_level: String,
     parts: Vec<String>,
 }
@@ -106,6 +108,8 @@ impl Site {
             modules: Vec::new(),
             daemon_options: "processes=1 threads=4".to_owned(),
             application_group: true,
+            one_process: false,
+            socket_prefix: true,
             log_level: "notice wsgi:info".to_owned(),
             parts: Vec::new(),
         }
@@ -140,6 +144,20 @@ impl Site {
     #[must_use]
     pub fn without_application_group(mut self) -> Site {
         self.application_group = false;
+        self
+    }
+
+    /// Has httpd serve with its parent process, as a debugger wants it (`httpd -X`).
+    #[must_use]
+    pub fn one_process(mut self) -> Site {
+        self.one_process = true;
+        self
+    }
+
+    /// No `WSGISocketPrefix`.
+    #[must_use]
+    pub fn without_socket_prefix(mut self) -> Site {
+        self.socket_prefix = false;
         self
     }
 
@@ -279,7 +297,9 @@ impl Site {
         }
         text += self.mpm.sizes();
         text += "<Directory />\nAllowOverride None\nRequire all granted\n</Directory>\n";
-        text += "WSGISocketPrefix {run}/wsgi\n";
+        if self.socket_prefix {
+            text += "WSGISocketPrefix {run}/wsgi\n";
+        }
         if self.application_group {
             text += "WSGIApplicationGroup %{GLOBAL}\n";
         }
