@@ -3,6 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use wsgi_harness::{Site, is_root, subject, unprivileged_user};
 
@@ -130,6 +131,82 @@ fn warnings_do_not_make_a_configuration_fail() {
         assert!(dump(&site).contains(warning), "{warning}");
     }
     assert!(text.contains("Syntax OK"));
+    let report = dump(&site);
+    assert!(
+        report.contains("daemon process group nowhere (not defined), application group %{GLOBAL}"),
+        "{report}"
+    );
+    assert_eq!(
+        report.matches("daemon process group nowhere").count(),
+        1,
+        "{report}"
+    );
+}
+
+/// DMN-106: where the check fails over a group, the report is printed all the same, and the error says where the group is written.
+#[test]
+fn the_report_of_a_configuration_that_fails() {
+    if !subject().differs("DMN-106") {
+        return;
+    }
+    let site = Site::embedded().file("apps/a.wsgi", HELLO).config(
+        "WSGIDaemonProcess blue python-home={dir}/nowhere\nWSGIScriptAlias /a {apps}/a.wsgi process-group=blue",
+    );
+    let (plain, report) = (site.check(), site.check_with(&["-DDUMP_WSGI"]));
+    for checked in [&plain, &report] {
+        assert!(!checked.accepted, "{}", checked.output);
+        let place = format!("{}:", site.path("httpd.conf").display());
+        let line = checked
+            .output
+            .lines()
+            .find(|line| line.contains("(python-home) does not exist"))
+            .unwrap_or_else(|| panic!("{}", checked.output));
+        assert!(line.contains(&place), "{line}");
+    }
+    assert!(
+        !plain.output.contains("WSGI configuration"),
+        "{}",
+        plain.output
+    );
+    assert_lines(
+        &report.output,
+        &[
+            "WSGI configuration:",
+            "blue (",
+            "/a -> ",
+            "WSGI5035: the Python home",
+        ],
+    );
+}
+
+/// The label by which SELinux may keep a process from a file is told with the permission.
+#[test]
+fn labels_are_named() {
+    if !subject().is_ours() || !is_root() {
+        return;
+    }
+    let site = Site::embedded()
+        .file("apps/a.wsgi", HELLO)
+        .config("WSGIScriptAlias /a {apps}/a.wsgi");
+    let script = site.path("apps/a.wsgi");
+    fs::set_permissions(&script, Permissions::from_mode(0o600)).unwrap();
+    // Also a kernel without SELinux keeps labels.
+    let label = "unconfined_u:object_r:user_home_t:s0";
+    let set =
+        format!("import os, sys; os.setxattr(sys.argv[1], 'security.selinux', b'{label}\\0')");
+    let set = Command::new("python3")
+        .args(["-c", &set])
+        .arg(&script)
+        .output();
+    let set = set.expect("python3 runs");
+    if !set.status.success() {
+        // A container's root may not.
+        println!("skipped: {}", String::from_utf8_lossy(&set.stderr));
+        return;
+    }
+    let text = dump(&site);
+    let expected = format!("the permission o+r is missing (SELinux label {label})");
+    assert!(text.contains(&expected), "{text}");
 }
 
 /// The warnings are in the log of a server that starts with them.
@@ -150,7 +227,7 @@ fn warnings_are_logged_at_start() {
 /// Which component, and which permission: for the script of an embedded alias and of a daemon's, through a link, and a home.
 #[test]
 fn what_a_process_cannot_read_is_named() {
-    if !subject().is_ours() || !is_root() {
+    if !is_root() {
         return;
     }
     let user = unprivileged_user();
@@ -170,6 +247,10 @@ fn what_a_process_cannot_read_is_named() {
     };
     mode("closed", 0o700);
     mode("apps/own.wsgi", 0o600);
+    check(&site);
+    if !subject().is_ours() {
+        return;
+    }
     let text = dump(&site);
     let closed = site.path("closed");
     let expected = format!(

@@ -1,6 +1,6 @@
 //! What happens when Apache starts, restarts, checks its configuration, and when a child begins.
 //!
-//! `check` and `configured` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
+//! `check`, `configured` and `scoreboard_made` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
 
 use wsgi_core::config::{Global, PythonFacts};
 
@@ -19,7 +19,11 @@ pub(super) fn check(pconf: Pool<'_>, main: &Server<'_>) -> Status {
     let global = config::global(main);
     match supervisor::check(pconf, main, global).and_then(|()| embedded::check(global)) {
         Ok(()) => Status::OK,
-        Err(message) => fail(&message),
+        Err(message) => {
+            // httpd asks for the report only where all is well.
+            dump::print_if_wanted(main);
+            fail(&message)
+        }
     }
 }
 
@@ -63,6 +67,14 @@ fn log_what_pythons_lack(main: &Server<'_>, global: &Global) {
         for text in global.lacks(group, python) {
             main.log(Level::Warn, text);
         }
+    }
+}
+
+/// Apache has its scoreboard and is about to start children.
+pub(super) fn scoreboard_made(main: &Server<'_>) -> Status {
+    match daemons(main).map_or(Ok(()), Daemons::launch) {
+        Ok(()) => Status::OK,
+        Err(message) => fail(&message),
     }
 }
 

@@ -197,6 +197,8 @@ fn report() -> impl Strategy<Value = FromDaemon> {
         (select(REASONS.to_vec()), any::<bool>())
             .prop_map(|(reason, draining)| FromDaemon::Replace { reason, draining }),
         vec(any::<u32>(), 0..9).prop_map(FromDaemon::NotLoaded),
+        any::<(u32, u64)>()
+            .prop_map(|(question, from)| FromDaemon::ServerMetrics { question, from }),
         (any::<u16>(), any::<u8>(), ".{0,20}").prop_map(|(code, level, text)| FromDaemon::Failed {
             code,
             level,

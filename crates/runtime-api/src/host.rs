@@ -9,10 +9,12 @@ use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use wsgi_core::scoreboard::Scoreboard;
+
 use crate::body::BodyBuffer;
 use crate::{
-    ABI_VERSION, Bytes, CLIENT_GONE, HostTable, Pair, READ_ABORTED, READ_FAILED, SEND_FAILED, SENT,
-    TransportTable,
+    ABI_VERSION, Bytes, CLIENT_GONE, HostTable, Pair, Put, READ_ABORTED, READ_FAILED, SEND_FAILED,
+    SENT, TransportTable,
 };
 
 /// The connection to the client is gone, or has failed.
@@ -95,6 +97,8 @@ pub trait Host: 'static {
     fn log_enabled(level: u8) -> bool;
     /// Input was read or output written for a request that counts as activity.
     fn activity();
+    /// Apache's scoreboard (MET-60); None where this process may not know it, or cannot be told. May wait; called without the GIL.
+    fn server_metrics() -> Option<Scoreboard>;
     /// A script or module was loaded (DMN-450).
     fn script_loaded();
 }
@@ -172,6 +176,7 @@ impl<H: Host> Adapter<H> {
         log: Self::log,
         log_enabled: Self::log_enabled,
         activity: Self::activity,
+        server_metrics: Self::server_metrics,
         script_loaded: Self::script_loaded,
     };
 
@@ -189,6 +194,16 @@ impl<H: Host> Adapter<H> {
 
     unsafe extern "C" fn activity() {
         guard((), H::activity);
+    }
+
+    unsafe extern "C" fn server_metrics(put: Put, sink: *mut c_void) {
+        guard((), || {
+            if let Some(scoreboard) = H::server_metrics() {
+                let bytes = scoreboard.encode();
+                // SAFETY: the runtime passes a function with its sink; the bytes live during the call.
+                unsafe { put(sink, Bytes::of(&bytes)) };
+            }
+        });
     }
 
     unsafe extern "C" fn script_loaded() {

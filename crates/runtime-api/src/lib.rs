@@ -181,9 +181,15 @@ pub struct HostTable {
     pub log_enabled: unsafe extern "C" fn(level: c_int) -> c_int,
     /// Input was read or output written for a request that counts as activity (DP-99). No-op embedded.
     pub activity: unsafe extern "C" fn(),
+    /// Apache's scoreboard: hands an encoded [`wsgi_core::scoreboard::Scoreboard`] to `put`, once, with `sink`; does nothing
+    /// where this process may not know it, or cannot be told. May wait for another process: not with the GIL held.
+    pub server_metrics: unsafe extern "C" fn(put: Put, sink: *mut c_void),
     /// A script or module was loaded, for whichever interpreter; ends startup-timeout (DMN-450). No-op embedded.
     pub script_loaded: unsafe extern "C" fn(),
 }
+
+/// Takes bytes, which are valid for the call.
+pub type Put = unsafe extern "C" fn(sink: *mut c_void, bytes: Bytes);
 
 /// How a call of `handle` ended. The host turns it into a status or, where the head was sent, into an end of the answer.
 #[repr(u32)]

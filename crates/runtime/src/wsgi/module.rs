@@ -10,6 +10,7 @@ use wsgi_core::python::COMPATIBLE_VERSION;
 use super::current;
 use super::process::{self, DEBUG, ERROR, INFO, WARNING};
 use super::report;
+use super::server_metrics;
 use super::state::State;
 
 /// Makes our module and puts it into `sys.modules`, with the `__path__` of an installed package of that name (API-100,
@@ -72,7 +73,7 @@ pub(crate) fn add_attributes(py: Python<'_>, state: &State) -> PyResult<()> {
         wrap_pyfunction!(start_recording_metrics, module)?,
         wrap_pyfunction!(request_metrics, module)?,
         wrap_pyfunction!(process_metrics, module)?,
-        wrap_pyfunction!(server_metrics, module)?,
+        wrap_pyfunction!(server_metrics::server_metrics, module)?,
     ] {
         let name = function.getattr("__name__")?;
         module.setattr(name.cast_into()?, function)?;
@@ -186,12 +187,6 @@ fn request_metrics(py: Python<'_>) -> Py<PyAny> {
 /// Metrics of this process. Not implemented yet: always None.
 #[pyfunction]
 fn process_metrics(py: Python<'_>) -> Py<PyAny> {
-    py.None()
-}
-
-/// Metrics of the server. Not implemented yet: always None.
-#[pyfunction]
-fn server_metrics(py: Python<'_>) -> Py<PyAny> {
     py.None()
 }
 

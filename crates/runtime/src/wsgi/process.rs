@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::OnceLock;
 
 use wsgi_core::python::{InterpreterRule, PythonSettings};
+use wsgi_core::scoreboard::Scoreboard;
 use wsgi_runtime_api::engine::HostCalls;
 
 /// httpd's level `crit`.
@@ -75,6 +76,12 @@ pub(crate) fn is_logged(level: c_int) -> bool {
 /// Input was read or output written for a request that counts.
 pub(crate) fn activity() {
     process().host.activity();
+}
+
+/// Apache's scoreboard, where this process may know it (MET-60). May wait: not with the GIL held.
+pub(crate) fn server_metrics() -> Option<Scoreboard> {
+    // A process that the application forked has no share in the conversation with the supervisor.
+    is_the_original().then(|| process().host.server_metrics())?
 }
 
 /// A script or module was loaded.
