@@ -15,7 +15,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_server_root_relative",
     "ap_exists_config_define",
     // hooks
-    "ap_hook_(check_config|test_config|post_config|child_init|translate_name|map_to_storage|type_checker|fixups|check_access|handler)",
+    "ap_hook_(check_config|test_config|post_config|pre_mpm|child_init|child_status|translate_name|map_to_storage|type_checker|fixups|check_access|handler)",
     "ap_register_auth_provider",
     // log
     "ap_log_error_",
@@ -29,6 +29,10 @@ const FUNCTIONS: &[&str] = &[
     "ap_mpm_query",
     "ap_unixd_mpm_get_retained_data",
     "ap_state_query",
+    // scoreboard
+    "ap_exists_scoreboard_image",
+    "ap_get_scoreboard_global",
+    "ap_calc_scoreboard_size",
     // request
     "ap_allow_options",
     "ap_discard_request_body",

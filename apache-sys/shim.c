@@ -1,7 +1,11 @@
 #include "shim.h"
 
+#include <string.h>
+
 #include "ap_provider.h"
 #include "apr_optional.h"
+#include "apr_poll.h"
+#include "apr_portable.h"
 #include "apr_strings.h"
 #include "http_log.h"
 #include "http_protocol.h"
@@ -81,6 +85,24 @@ void wsgi_shim_send_continue(request_rec *r)
     ap_send_interim_response(r, 0);
     r->status = status;
     r->status_line = line;
+}
+
+int wsgi_shim_stream_descriptor(conn_rec *c)
+{
+    typedef apr_status_t get_pollfd(conn_rec *, apr_pollfd_t *, apr_interval_time_t *);
+    apr_pollfd_t found = {0};
+    apr_os_file_t file = -1;
+    apr_os_sock_t socket = -1;
+    /* Not by name, so that the module loads where httpd has no such function (before 2.4.58). */
+    get_pollfd *get = (get_pollfd *) apr_dynamic_fn_retrieve("http2_get_pollfd_from_conn");
+
+    if (get == NULL || get(c, &found, NULL) != APR_SUCCESS)
+        return -1;
+    if (found.desc_type == APR_POLL_FILE && apr_os_file_get(&file, found.desc.f) == APR_SUCCESS)
+        return file;
+    if (found.desc_type == APR_POLL_SOCKET && apr_os_sock_get(&socket, found.desc.s) == APR_SUCCESS)
+        return socket;
+    return -1;
 }
 
 int wsgi_shim_is_aborted(const conn_rec *c)
@@ -219,4 +241,40 @@ const char *wsgi_shim_document_root(const server_rec *s)
 {
     const core_server_config *core = ap_get_core_module_config(s->module_config);
     return core->ap_document_root;
+}
+
+void wsgi_shim_copy_global_score(global_score *to)
+{
+    *to = *ap_get_scoreboard_global();
+}
+
+int wsgi_shim_copy_process_score(process_score *to, int child)
+{
+    const process_score *score = ap_get_scoreboard_process(child);
+    if (!score) {
+        return 0;
+    }
+    memcpy(to, score, sizeof *to);
+    return 1;
+}
+
+int wsgi_shim_copy_worker_score(worker_score *to, int child, int thread)
+{
+    const worker_score *score = ap_get_scoreboard_worker_from_indexes(child, thread);
+    if (!score) {
+        return 0;
+    }
+    memcpy(to, score, sizeof *to);
+    return 1;
+}
+
+const char *wsgi_shim_client_of_score(const worker_score *score, size_t *size)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 83)
+    *size = sizeof score->client64;
+    return score->client64;
+#else
+    *size = sizeof score->client;
+    return score->client;
+#endif
 }

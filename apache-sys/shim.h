@@ -11,6 +11,7 @@
 #include "http_config.h"
 #include "http_core.h"
 #include "mod_auth.h"
+#include "scoreboard.h"
 #include "apr_buckets.h"
 
 /* Brigades and buckets. */
@@ -36,6 +37,7 @@ int wsgi_shim_expects_continue(const request_rec *r);
 /* Connection. */
 /* Sends `100 Continue` if the client waits for it; the status of the answer to come stays as it is. */
 void wsgi_shim_send_continue(request_rec *r);
+int wsgi_shim_stream_descriptor(conn_rec *c);
 int wsgi_shim_is_aborted(const conn_rec *c);
 void wsgi_shim_mark_aborted(conn_rec *c);
 void wsgi_shim_close_after_answer(conn_rec *c);
@@ -76,5 +78,13 @@ void wsgi_shim_register_authn(apr_pool_t *p, const char *name, const authn_provi
 /* mod_authn_socache: whether it is loaded, and the storing of what `provider` has found out. `realm` is NULL for Basic. */
 int wsgi_shim_has_login_cache(void);
 void wsgi_shim_cache_login(request_rec *r, const char *provider, const char *user, const char *realm, const char *data);
+
+/* Rows of the scoreboard, copied as far as these headers know them: a later httpd appends fields. 0 if there is no such row. */
+void wsgi_shim_copy_global_score(global_score *to);
+int wsgi_shim_copy_process_score(process_score *to, int child);
+int wsgi_shim_copy_worker_score(worker_score *to, int child, int thread);
+
+/* The field with the client's address or name, which may lack its NUL. */
+const char *wsgi_shim_client_of_score(const worker_score *score, size_t *size);
 
 #endif

@@ -13,6 +13,7 @@
 #include "ap_provider.h"
 #include "ap_regex.h"
 #include "mod_auth.h"
+#include "scoreboard.h"
 #include "unixd.h"
 #include "util_filter.h"
 #include "util_script.h"

@@ -79,6 +79,10 @@ fn headers(mpm: Mpm, mode: Mode) {
         let answer = with("('Last-Modified', 'Fri, 01 Jan 2999 00:00:00 GMT')");
         let modified = answer.header("Last-Modified").unwrap_or_default();
         assert!(!modified.contains("2999"), "{modified}");
+        let answer = with("('Last-Modified', 'yesterday')");
+        let epoch = Some("Thu, 01 Jan 1970 00:00:00 GMT");
+        let expected = epoch.filter(|_| !subject().differs("REQ-458"));
+        assert_eq!(answer.header("Last-Modified"), expected);
     }
     // REQ-453: conditions are the application's business.
     let request = Request::get("/case/start")
@@ -223,6 +227,9 @@ fn content_length(mpm: Mpm, mode: Mode) {
         "shorter",
         &app("start_response('200 OK', [('Content-Length', '50')])\nreturn [b'hello']"),
     );
+    // REQ-122: what HEAD is told stays what the application says.
+    let answer = server.send(&Request::head(&url)).expect(200);
+    assert_eq!(answer.header("Content-Length"), Some("50"));
     let mut connection = server.connect();
     connection.send_bytes(Request::get(&url).bytes());
     let answer = connection.read_answer("GET").expect("a head");

@@ -541,6 +541,9 @@ fn thread_locals(mpm: Mpm, mode: Mode) {
     for count in ["1", "2", "3"] {
         assert_eq!(server.get("/").expect(200).text(), count);
     }
+    // httpd's own remark on one worker.
+    server.allow_log("AH00484");
+    server.allow_log("AH00161");
 }
 matrix!(thread_locals: event prefork);
 

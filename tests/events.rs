@@ -386,13 +386,11 @@ def application(environ, start_response):
     for text in ["WSGI0146", "WSGI0147", "'live'"] {
         server.allow_log(text);
     }
+    // Without a limit, which an import on a busy machine may reach.
+    let server = self::server(Mpm::Event, Mode::Daemon, "");
     let url = server.case("broken", &noting("event.get('status')", "import nowhere\n"));
     server.get(&url).expect(500);
-    assert!(
-        lines(&server, 2)
-            .iter()
-            .all(|line| !line.contains("exception"))
-    );
+    assert!(lines(&server, 0).is_empty());
     server.expect_log("No module named 'nowhere'");
     for text in ["WSGI0174", "WSGI0109"] {
         server.allow_log(text);

@@ -2,6 +2,7 @@
 
 use wsgi_harness::{
     Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject, unprivileged_user,
+    wait_until,
 };
 
 /// An application with this body.
@@ -17,12 +18,23 @@ fn server(mpm: Mpm, options: &str) -> Server {
         .start()
 }
 
-/// DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for response-socket-timeout.
+/// DMN-044, DMN-335, DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for
+/// response-socket-timeout, which is socket-timeout by default.
 fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
     assert_eq!(mode, Mode::Daemon);
+    for timeout in [
+        "response-socket-timeout=1 socket-timeout=600",
+        "socket-timeout=1",
+    ] {
+        does_not_read(mpm, timeout);
+    }
+}
+matrix!(client_that_does_not_read: event prefork / daemon);
+
+fn does_not_read(mpm: Mpm, timeout: &str) {
     let server = server(
         mpm,
-        "processes=1 threads=1 response-spool=0 response-socket-timeout=1",
+        &format!("processes=1 threads=1 response-spool=0 {timeout}"),
     );
     let url = server.case(
         "endless",
@@ -39,7 +51,6 @@ fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
     let rest = deaf.read_to_end().map_or(0, |rest| rest.len());
     assert!(rest < 256 << 20, "{rest}");
 }
-matrix!(client_that_does_not_read: event prefork / daemon);
 
 /// REQ-462: what an application has yielded does not wait for the rest of the answer, whatever the buffer is.
 fn parts_are_passed_on(mpm: Mpm, mode: Mode) {
@@ -63,7 +74,7 @@ fn parts_are_passed_on(mpm: Mpm, mode: Mode) {
 }
 matrix!(parts_are_passed_on: event / daemon);
 
-/// REQ-313, DMN-645: variables of a request that together are larger than any request needs; the next one is served.
+/// REQ-313, DMN-260, DMN-645, DMN-955: variables of a request that together are larger than any request needs; the next one is served.
 #[test]
 fn too_large_an_environ() {
     let server = Site::daemon()
@@ -79,7 +90,7 @@ fn too_large_an_environ() {
     assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
 }
 
-/// REQ-333: a script in a folder that the daemon's user may not enter, though Apache's may.
+/// DMN-263, REQ-333: a script in a folder that the daemon's user may not enter, though Apache's may.
 #[test]
 fn script_out_of_the_daemons_reach() {
     if !is_root() {
@@ -124,6 +135,98 @@ fn requests_to_a_service() {
     server.expect_log("WSGI0145");
     server.get("/live").expect(200);
 }
+
+/// DMN-215, DMN-222, DMN-233, API-310: how often a request was connected and sent again is told to those who subscribe.
+#[test]
+fn connects_and_restarts_are_told() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .file("apps/subscribe.py", "import builtins, mod_wsgi\nbuiltins.told = []\n\n@mod_wsgi.subscribe_events\ndef on_event(name, **event):\n    if name == 'request_started':\n        told.append((event['daemon_connects'], event['daemon_restarts']))\n")
+        .config("WSGIImportScript {apps}/subscribe.py process-group=live application-group=%{GLOBAL}")
+        .script("/", "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [repr(told[-1]).encode()]\n")
+        .start();
+    let ask = || server.get("/").expect(200).text();
+    assert_eq!(ask(), "(1, 0)");
+    server.touch("apps/root.wsgi");
+    // One process refused it, another one ran it.
+    assert_eq!(ask(), "(2, 1)");
+    assert_eq!(ask(), "(1, 0)");
+}
+
+/// DMN-265: the limit of a body is looked at where it arrives and holds for its location; a daemon has none of its own.
+#[test]
+fn limits_of_bodies() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .config(
+            "LimitRequestBody 1000\n<Location /case/length/large>\nLimitRequestBody 0\n</Location>",
+        )
+        .cases()
+        .start();
+    let url = server.case(
+        "length",
+        &app("length = len(environ['wsgi.input'].read())\nstart_response('200 OK', [])\nreturn [str(length).encode()]"),
+    );
+    let post = |url: &str, length: usize| server.send(&Request::post(url, vec![b'x'; length]));
+    assert_eq!(post(&url, 1000).expect(200).text(), "1000");
+    assert_eq!(post(&url, 1001).status, 413);
+    server.allow_log("AH01588");
+    server.allow_log("Requested content-length of 1001");
+    let answer = post(&format!("{url}/large"), 3_000_000).expect(200);
+    assert_eq!(answer.text(), "3000000");
+}
+
+/// DMN-242, DMN-269: what an application has not read of its body is discarded, and the connection serves the next request.
+fn bodies_that_are_not_read(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    for options in ["", " request-spool=0"] {
+        if !options.is_empty() && !subject().is_ours() {
+            continue;
+        }
+        let server = server(mpm, &format!("processes=1 threads=2{options}"));
+        let url = server.case(
+            "some",
+            &app("some = environ['wsgi.input'].read(10)\nstart_response('200 OK', [])\nreturn [some]"),
+        );
+        server.allow_log("some.wsgi]");
+        let mut connection = server.connect();
+        for _ in 0..3 {
+            let answer = connection.send(&Request::post(&url, vec![b'x'; 2_000_000]));
+            assert_eq!(answer.expect(200).text(), "x".repeat(10), "{options}");
+            let answer = connection.send(&Request::get("/case/hello"));
+            assert_eq!(answer.expect(200).text(), "hello", "{options}");
+        }
+    }
+}
+matrix!(bodies_that_are_not_read: event / daemon);
+
+/// DMN-222, DMN-266: a request has one id in both logs and in its environ, though its lines come from another process.
+fn ids_of_requests(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .config(
+            "ErrorLogFormat \"[%t] [%-m:%l] [pid %P:tid %T] id=%L %M\"\nCustomLog {data}/ids.log \"%L\"",
+        )
+        .cases()
+        .start();
+    let url = server.case(
+        "told",
+        &app("print('a line', file=environ['wsgi.errors'])\nstart_response('200 OK', [])\nreturn [environ['mod_wsgi.request_id'].encode()]"),
+    );
+    server.allow_log("a line");
+    let id = server.get(&url).expect(200).text();
+    assert!(id.len() > 8, "{id:?}");
+    let record = server.wait_for_log("a line");
+    assert!(
+        record.line.contains(&format!(" id={id} ")),
+        "{}",
+        record.line
+    );
+    wait_until("the access log", || {
+        let text = std::fs::read_to_string(server.path("data/ids.log")).ok()?;
+        (text.trim() == id).then_some(())
+    });
+}
+matrix!(ids_of_requests: event);
 
 /// REQ-612: only the script is watched, not what it imports.
 fn imported_modules(mpm: Mpm, mode: Mode) {

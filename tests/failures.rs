@@ -483,11 +483,20 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
 }
 matrix!(daemon_dies: event prefork / daemon);
 
-/// DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout.
-#[test]
-fn socket_timeout() {
-    let server = Site::daemon()
-        .daemon_options("processes=1 threads=2 socket-timeout=1")
+/// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
+/// by default.
+fn socket_timeout(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    for (options, line) in [("socket-timeout=1", "Timeout 600"), ("", "Timeout 1")] {
+        takes_too_long(mpm, options, line);
+    }
+}
+matrix!(socket_timeout: event / daemon);
+
+fn takes_too_long(mpm: Mpm, options: &str, line: &str) {
+    let server = Site::new(mpm, Mode::Daemon)
+        .daemon_options(&format!("processes=1 threads=2 {options}"))
+        .config(line)
         .cases()
         .shared("hello.wsgi")
         .start();

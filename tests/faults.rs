@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::load::{self, Connections, Tally};
-use wsgi_harness::{Answer, Curl, Process, Request, Server, Site, subject, wait_until};
+use wsgi_harness::{
+    Answer, Connection, Curl, Mode, Mpm, Process, Request, Server, Site, subject, wait_until,
+};
 
 /// What these applications can do, by query string.
 const APP: &str = r#"
@@ -346,6 +348,57 @@ fn no_descriptors_for_accept() {
     println!("no descriptors: 4 sent, {good} good");
     assert_eq!(good, 4);
     server.expect_log("Too many open files");
+}
+
+/// DMN-404: kept connections that nobody uses give way to new ones; the child that had one does not notice.
+#[test]
+fn idle_connections_give_way() {
+    let server = Site::new(Mpm::Prefork, Mode::Daemon)
+        .daemon_options("processes=1 threads=6")
+        .config("StartServers 4\nMinSpareServers 2\nMaxRequestWorkers 10\nServerLimit 10")
+        .log_level("debug")
+        .script("/", APP)
+        .start();
+    // Each in a child of its own, with which it stays.
+    let mut clients: Vec<_> = (0..3)
+        .map(|number| {
+            let mut client = server.connect();
+            client
+                .send(&Request::get(&format!("/?{number}")))
+                .expect(200);
+            client
+        })
+        .collect();
+    clients[0].send(&Request::get("/?exhaust")).expect(200);
+    let good = |client: &mut Connection| client.send(&Request::get("/?good")).expect(200).text();
+    let mut newcomers = [(); 2].map(|()| server.connect());
+    for client in &mut newcomers {
+        assert_eq!(good(client), "good");
+    }
+    for client in &mut clients {
+        assert_eq!(good(client), "good");
+    }
+    server.write("data/go", "");
+    let given_up = server.log().count("an idle connection was closed");
+    println!("no descriptors: 6 connections, {given_up} given up");
+    assert!(given_up >= 2, "{given_up}");
+    assert_eq!(server.log().count("WSGI5201"), 0);
+}
+
+/// DMN-125: a daemon has as many descriptors as the hard limit allows, up to half a million.
+#[test]
+fn the_descriptor_limit_is_raised() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    // For this program and the servers that it starts; 1000 are enough for all of them.
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(1000), hard).expect("a lower limit is possible");
+    let server = Site::daemon()
+        .script(
+            "/",
+            "import resource\n\ndef application(environ, start_response):\n    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n    start_response('200 OK', [])\n    return [str(soft >= min(hard, 1 << 19)).encode()]\n",
+        )
+        .start();
+    assert_eq!(server.get("/").expect(200).text(), "True");
 }
 
 /// DP-49, DMN-212, DMN-214: a full backlog. Who finds room waits for the application, who does not gets 503 after

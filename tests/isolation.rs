@@ -69,7 +69,7 @@ fn is_of(daemon: &Process, group: &str) -> bool {
     daemon.command.contains(group)
 }
 
-/// DMN-111, DMN-606, DMN-903: no listener of Apache's, no log of others, no pipe that Apache has, and only the own group's
+/// DMN-111, DMN-602, DMN-606, DMN-903: no listener of Apache's, no log of others, no pipe that Apache has, and only the own group's
 /// socket.
 #[test]
 fn a_daemon_has_no_descriptor_of_apache() {
@@ -253,7 +253,7 @@ fn refused(server: &Server, bytes: &[u8]) {
     }
 }
 
-/// REQ-311, DMN-902: who does not know the secret, or speaks another language, is hung up on, and the log says who and why.
+/// REQ-311, DMN-006, DMN-223, DMN-902: who does not know the secret, or speaks another language, is hung up on, and the log says who and why.
 #[test]
 fn strangers_are_hung_up_on() {
     if !subject().differs("DMN-902") {

@@ -211,36 +211,38 @@ fn number_of_processes() {
     });
 }
 
-/// DP-33, DP-39, REQ-312, DMN-038, DMN-212: a full backlog, and how long a child tries.
+/// DP-33, DP-39, REQ-312, DMN-035, DMN-038, DMN-212: a full backlog, and how long a child tries: not at all with 0.
 #[test]
 fn full_backlog() {
-    let server = Site::daemon()
-        .daemon_options("processes=1 threads=1 listen-backlog=1 connect-timeout=1")
-        .cases()
-        .start();
-    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'done']\n");
-    server.allow_log("WSGI0116");
-    let connections: Vec<_> = (0..12)
-        .map(|_| {
-            let mut connection = server.connect();
-            connection.send_bytes(Request::get(&url).bytes());
-            connection
-        })
-        .collect();
-    server.wait_for_log("WSGI0116");
-    server.write("data/go", "");
-    let statuses: Vec<u16> = connections
-        .into_iter()
-        .map(|mut connection| connection.read_answer("GET").expect("an answer").status)
-        .collect();
-    assert!(
-        statuses.iter().all(|status| matches!(status, 200 | 503)),
-        "{statuses:?}"
-    );
-    assert!(
-        statuses.contains(&200) && statuses.contains(&503),
-        "{statuses:?}"
-    );
+    for (timeout, refuses) in [(0, true), (1, true), (600, false)] {
+        let server = Site::daemon()
+            .daemon_options(&format!(
+                "processes=1 threads=1 listen-backlog=1 connect-timeout={timeout}"
+            ))
+            .cases()
+            .start();
+        let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'done']\n");
+        let connections: Vec<_> = (0..12)
+            .map(|_| {
+                let mut connection = server.connect();
+                connection.send_bytes(Request::get(&url).bytes());
+                connection
+            })
+            .collect();
+        if refuses {
+            server.wait_for_log("WSGI0116");
+            server.allow_log("WSGI0116");
+        }
+        server.write("data/go", "");
+        let statuses: Vec<u16> = connections
+            .into_iter()
+            .map(|mut connection| connection.read_answer("GET").expect("an answer").status)
+            .collect();
+        let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+        assert_eq!(count(200) + count(503), 12, "{timeout}: {statuses:?}");
+        assert!(count(200) > 0, "{timeout}: {statuses:?}");
+        assert_eq!(count(503) > 0, refuses, "{timeout}: {statuses:?}");
+    }
 }
 
 /// DMN-401, DP-49: a process whose threads are all busy gets no request while another one is idle.

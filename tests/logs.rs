@@ -251,7 +251,7 @@ fn restricted_streams(mpm: Mpm, mode: Mode) {
 }
 matrix!(restricted_streams: event);
 
-/// REQ-331, DMN-264, DMN-600, DP-28: lines come out in the log of the request's virtual host, those without request in the group's.
+/// REQ-331, DMN-005, DMN-128, DMN-264, DMN-600, DMN-602, DP-28: lines come out in the log of the request's virtual host, those without request in the group's.
 #[test]
 fn logs_of_virtual_hosts() {
     let server = Site::daemon()
@@ -270,7 +270,7 @@ fn logs_of_virtual_hosts() {
         .file("apps/failing.wsgi", "def application(e, s):\n    raise ValueError('in a virtual host')\n")
         .file(
             "apps/talking.wsgi",
-            "import sys, threading, time\n\ndef application(e, s):\n    print('request %s' % e['QUERY_STRING'], file=e['wsgi.errors'])\n    if e['QUERY_STRING'] == 'own':\n        threading.Thread(target=lambda: print('thread of theirs', file=sys.stderr)).start()\n    s('200 OK', [])\n    return []\n",
+            "import os, sys, threading, time\n\ndef application(e, s):\n    print('request %s' % e['QUERY_STRING'], file=e['wsgi.errors'])\n    os.write(2, b'raw %s\\n' % e['QUERY_STRING'].encode())\n    if e['QUERY_STRING'] == 'own':\n        threading.Thread(target=lambda: print('thread of theirs', file=sys.stderr)).start()\n    s('200 OK', [])\n    return []\n",
         )
         .start();
     let second = wsgi_harness::ErrorLog::new(server.path("data/second.log"));
@@ -289,12 +289,69 @@ fn logs_of_virtual_hosts() {
         "request own",
         "request shared",
         "thread of theirs",
+        "raw own",
         "ValueError: in a virtual host",
     ] {
         wait_until(text, || (second.count(text) == 1).then_some(()));
         assert_eq!(server.log().count(text), 0, "{text}");
     }
     assert_eq!(second.count("request main"), 0);
+    // The process's own, whose group is the main server's.
+    server.expect_log("raw shared");
+    server.expect_log("raw main");
+    if wsgi_harness::subject().is_ours() {
+        let started = "starting process of group 'theirs'";
+        assert_eq!((second.count(started), server.log().count(started)), (1, 0));
+    }
+}
+
+/// DMN-128, DMN-600, DMN-601: a virtual host whose log is a program has the lines of its group there; where it is the system's, the
+/// group serves all the same.
+#[test]
+fn logs_that_are_no_files() {
+    let server = Site::daemon()
+        .config(
+            "Listen 127.0.0.1:{port2}
+            Listen 127.0.0.1:{port3}
+            <VirtualHost 127.0.0.1:{port2}>
+                ErrorLog \"|$/bin/cat >> {data}/piped.log\"
+                WSGIDaemonProcess piped threads=2
+                WSGIScriptAlias / {apps}/talking.wsgi process-group=piped
+            </VirtualHost>
+            <VirtualHost 127.0.0.1:{port3}>
+                ErrorLog syslog
+                WSGIDaemonProcess system threads=2
+                WSGIScriptAlias / {apps}/talking.wsgi process-group=system
+            </VirtualHost>",
+        )
+        .file(
+            "apps/talking.wsgi",
+            "import os, sys, threading\n\ndef application(e, s):\n    print('in the request', file=e['wsgi.errors'])\n    thread = threading.Thread(target=lambda: print('in a thread', file=sys.stderr))\n    thread.start()\n    thread.join()\n    os.write(2, b'raw %s\\n' % e['QUERY_STRING'].encode())\n    s('200 OK', [])\n    return [e['mod_wsgi.process_group'].encode()]\n",
+        )
+        .start();
+    // The shell that httpd starts the program with is none of its children.
+    let ask = |index: usize, path: &str| {
+        let answer = server
+            .connect_to(index)
+            .send(&wsgi_harness::Request::get(path));
+        answer.expect(200).text()
+    };
+    assert_eq!(ask(1, "/?piped"), "piped");
+    for text in ["in the request", "in a thread", "raw piped"] {
+        wait_until(text, || {
+            let log = std::fs::read_to_string(server.path("data/piped.log")).ok()?;
+            log.contains(text).then_some(())
+        });
+        assert_eq!(server.log().count(text), 0, "{text}");
+    }
+    if !wsgi_harness::subject().differs("DMN-601") {
+        // The original's process has no descriptor 2 then: what is written to it fails.
+        return;
+    }
+    for _ in 0..2 {
+        assert_eq!(ask(2, "/?system"), "system");
+    }
+    server.allow_log("raw system");
 }
 
 /// REQ-605, REQ-805, DP-106, DMN-110: what is told at info.

@@ -217,3 +217,87 @@ fn an_installed_package() {
     server.expect_log("WSGI0188");
     server.expect_log("ValueError: a broken package");
 }
+
+/// API-034: in the process of a debugger standard output and input are those of the terminal, whatever is restricted; standard
+/// error is Apache's log.
+#[test]
+fn one_process() {
+    let server = Site::embedded()
+        .one_process()
+        .config("WSGIRestrictStdin On\nWSGIRestrictStdout On")
+        .script(
+            "/",
+            "import sys\n\ndef application(environ, start_response):\n    print('printed', flush=True)\n    print('complained', file=sys.stderr)\n    lines = [sys.stdout is sys.__stdout__, sys.stdin is sys.__stdin__, repr(sys.stdin.read()), sys.stderr is sys.__stderr__]\n    start_response('200 OK', [])\n    return [' '.join(map(str, lines)).encode()]\n",
+        )
+        .start();
+    assert_eq!(server.get("/").expect(200).text(), "True True '' False");
+    wait_until("what was printed", || {
+        let text = std::fs::read_to_string(server.path("stderr.log")).unwrap_or_default();
+        text.lines().any(|line| line == "printed").then_some(())
+    });
+    server.expect_log("complained");
+    server.allow_log("printed");
+}
+
+/// API-117, API-152: a record below Apache's level is dropped before it is formatted: the request's level, where it has one.
+fn log_levels(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .log_level("notice wsgi:warn")
+        .modules(&["setenvif"])
+        .config(
+            "<Location /verbose>
+                LogLevel wsgi:debug
+            </Location>
+            <Location /quiet>
+                LogLevel wsgi:error
+            </Location>",
+        )
+        .script(
+            "/",
+            "import logging, mod_wsgi
+
+logger = logging.Logger('mine')
+logger.addHandler(mod_wsgi.LogHandler())
+
+class Text:
+    def __init__(self, text, path):
+        self.text, self.path, self.was_formatted = text, path, False
+
+    def __str__(self):
+        self.was_formatted = True
+        return '%s at %s' % (self.text, self.path)
+
+def application(environ, start_response):
+    texts = [Text(name, environ['PATH_INFO']) for name in ('debugging', 'warning', 'failing')]
+    logger.debug(texts[0])
+    logger.warning(texts[1])
+    logger.error(texts[2])
+    start_response('200 OK', [])
+    return [repr([text.was_formatted for text in texts]).encode()]
+",
+        )
+        .start();
+    let formatted = |path: &str| server.get(path).expect(200).text();
+    assert_eq!(formatted("/plain"), "[False, True, True]");
+    // A daemon knows the level of its group's server. What is notice or worse is only dropped by httpd itself.
+    let verbose = match mode {
+        Mode::Embedded => "[True, True, True]",
+        Mode::Daemon => "[False, True, True]",
+    };
+    assert_eq!(formatted("/verbose"), verbose);
+    assert_eq!(formatted("/quiet"), "[False, True, True]");
+    for text in ["warning at", "failing at"] {
+        server.expect_log(text);
+    }
+    let count = |text: &str| server.log().count(text);
+    assert_eq!(count("failing at"), 3);
+    assert_eq!(count("debugging at /plain"), 0);
+    assert_eq!(
+        count("debugging at /verbose"),
+        usize::from(mode == Mode::Embedded)
+    );
+    // What the child knows of the request is asked when the record comes to it.
+    let is_kept = mode == Mode::Daemon && !subject().is_ours();
+    assert_eq!(count("warning at /quiet"), usize::from(is_kept));
+}
+matrix!(log_levels: event);

@@ -275,8 +275,8 @@ fn handler(text: &str) -> String {
     format!("def handle_request(e, s):\n    s('200 OK', [])\n    return [b'{text}']\n")
 }
 
-/// DIR-040, DIR-041, DIR-043, DMN-201, DMN-203, DMN-204, DMN-644, MRG-04, MRG-05, REQ-300, REQ-302: groups that a request
-/// may not use.
+/// DIR-040, DIR-041, DIR-043, DMN-005, DMN-063, DMN-201, DMN-203, DMN-204, DMN-644, MRG-04, MRG-05, REQ-300,
+/// REQ-302: groups that a request may not use.
 #[test]
 fn forbidden_groups() {
     let server = Site::daemon()

@@ -116,7 +116,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("the owner may");
 }
 
-/// DP-50, API-100: no Python at `python-home`.
+/// DMN-127, DMN-954, DP-50, API-100: no Python at `python-home`.
 #[test]
 fn python_home_is_missing() {
     if !subject().differs("DMN-542") {

@@ -14,6 +14,8 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1"
+# libFuzzer is C++.
+command -v c++ >/dev/null || export CXX=clang++
 # With --target, so that build scripts and macros are compiled without them.
 CARGO_TARGET_DIR=$folder cargo build --manifest-path fuzz/Cargo.toml --locked --release --bins --target "$host"
 

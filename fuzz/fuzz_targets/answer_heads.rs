@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
         Err(error) => {
             let text = error.to_string();
             assert!(
-                text.len() < 1000 && text.is_ascii() && !text.contains(char::is_control),
+                text.len() < 2000 && text.is_ascii() && !text.contains(char::is_control),
                 "{text}"
             );
             assert_eq!(error.status(), 500);

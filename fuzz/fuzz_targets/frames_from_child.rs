@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wsgi_core::wire::{Header, Hello, Kind, RequestHead, encode_plain, whole_frame};
+use wsgi_core::wire::{FileSpan, Header, Hello, Kind, RequestHead, encode_plain, whole_frame};
 use wsgi_fuzz::within;
 
 fuzz_target!(|input: &[u8]| {
@@ -21,6 +21,15 @@ fuzz_target!(|input: &[u8]| {
                 };
                 hello.encode(&mut again);
                 // The flags of a Hello say nothing.
+                again[1] = header.flags;
+            }
+            Kind::BodyFile => {
+                let Ok(span) = within(0, || FileSpan::decode(payload)) else {
+                    continue;
+                };
+                let end = span.offset.checked_add(span.len);
+                assert!(end.is_some_and(|end| i64::try_from(end).is_ok()));
+                span.encode_body(&mut again);
                 again[1] = header.flags;
             }
             Kind::Request => {

@@ -15,7 +15,10 @@ fuzz_target!(|line: &str| {
         assert_eq!(network.trunc(), *network);
         assert_eq!(network.addr().to_canonical(), network.addr());
         let one = [*network];
-        assert!(contains(&one, network.addr()) && contains(&one, network.broadcast()));
+        assert!(contains(&one, network.addr()));
+        // An IPv6 network may hold the place of IPv4 addresses: those are none of it.
+        let last = network.broadcast();
+        assert_eq!(contains(&one, last), last.to_canonical() == last);
         if let IpNet::V4(four) = network {
             assert!(contains(&one, four.addr().to_ipv6_mapped().into()));
         }

@@ -34,6 +34,16 @@ pub fn threads_per_process() -> u32 {
     positive(query(apache_sys::AP_MPMQ_MAX_THREADS)).max(1)
 }
 
+/// Slots for processes in the scoreboard (ServerLimit).
+pub fn process_slots() -> u32 {
+    positive(query(apache_sys::AP_MPMQ_HARD_LIMIT_DAEMONS))
+}
+
+/// Slots for threads of each process in the scoreboard (ThreadLimit; 1 for prefork).
+pub fn thread_slots() -> u32 {
+    positive(query(apache_sys::AP_MPMQ_HARD_LIMIT_THREADS))
+}
+
 /// Number of the configuration that runs: 0 at start, plus one with each restart.
 pub fn generation() -> u32 {
     positive(query(apache_sys::AP_MPMQ_GENERATION))

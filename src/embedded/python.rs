@@ -4,11 +4,12 @@ use std::path::Path;
 
 use wsgi_core::config::Global;
 use wsgi_core::python::ProcessFacts;
+use wsgi_core::scoreboard::Scoreboard;
 use wsgi_runtime_api::discover::{DiscoverError, Installed};
 use wsgi_runtime_api::host::Host;
 use wsgi_runtime_api::runtime::{Runtime, RuntimeError};
 
-use crate::apache::{Level, Server, log, mpm, process};
+use crate::apache::{Level, Server, log, mpm, process, scoreboard};
 use crate::config;
 use crate::installed::{self, InstallError, Wanted};
 
@@ -26,6 +27,12 @@ impl Host for Child {
 
     /// There is no inactivity timeout in a child (DP-99).
     fn activity() {}
+
+    fn server_metrics() -> Option<Scoreboard> {
+        let main = Server::main()?;
+        let is_on = config::global(&main).server_metrics == Some(true);
+        if is_on { scoreboard::read() } else { None }
+    }
 
     /// Nor a startup timeout (DMN-450).
     fn script_loaded() {}
@@ -128,6 +135,7 @@ fn facts() -> ProcessFacts {
         multiprocess: processes != 1,
         run_once: false,
         service: false,
+        one_process: mpm::is_one_process(),
         maximum_processes: processes,
         threads_per_process: threads,
         apache_version: process::compiled_version(),

@@ -1,6 +1,6 @@
 //! What happens when Apache starts, restarts, checks its configuration, and when a child begins.
 //!
-//! `check` and `configured` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
+//! `check`, `configured` and `scoreboard_made` run in the httpd parent, which has one thread; `child` in a new child before it has threads.
 
 use wsgi_core::config::{Global, PythonFacts};
 
@@ -67,6 +67,14 @@ fn log_what_pythons_lack(main: &Server<'_>, global: &Global) {
         for text in global.lacks(group, python) {
             main.log(Level::Warn, text);
         }
+    }
+}
+
+/// Apache has its scoreboard and is about to start children.
+pub(super) fn scoreboard_made(main: &Server<'_>) -> Status {
+    match daemons(main).map_or(Ok(()), Daemons::launch) {
+        Ok(()) => Status::OK,
+        Err(message) => fail(&message),
     }
 }
 

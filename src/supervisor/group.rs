@@ -146,6 +146,7 @@ pub(super) fn settings(
             })
             .collect(),
         deploy_check: options.deploy_check,
+        server_metrics: options.server_metrics,
         ..DaemonSettings::default()
     };
     // Better now than when a process gets them.

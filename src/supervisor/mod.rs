@@ -22,7 +22,7 @@ use wsgi_core::control::DaemonSettings;
 use wsgi_core::python::ProcessFacts;
 use wsgi_sys::stream::MAX_PATH;
 
-use crate::apache::{Level, Pool, Server, mpm, other_child, process};
+use crate::apache::{Level, Pool, Server, mpm, other_child, process, scoreboard};
 use crate::client::Group;
 use crate::{config, installed};
 use group::{SetUp, SetUpError, Start};
@@ -43,6 +43,17 @@ impl Daemons {
     pub fn enter_child(&self) {
         if let (Some(generation), false) = (&self.generation, mpm::is_one_process()) {
             generation.enter_child();
+        }
+    }
+
+    /// Apache has made its scoreboard: forks the supervisor, unless [`start`] has done it already. Parent.
+    ///
+    /// # Errors
+    /// Text for the person who starts Apache.
+    pub fn launch(&self) -> Result<(), String> {
+        match &self.generation {
+            Some(generation) if !generation.is_launched() => launch(generation),
+            _ => Ok(()),
         }
     }
 }
@@ -101,7 +112,7 @@ fn check_group(
 }
 
 /// Sets up all groups and forks their supervisor, which ends with `pconf`: at once, or after its children where that is a
-/// graceful restart. A group that cannot be set up is logged and answers 503, without an effect on the others (DMN-107).
+/// graceful restart. At the first start it is [`Daemons::launch`] that forks it: there is no scoreboard yet (DMN-100). A group that cannot be set up is logged and answers 503, without an effect on the others (DMN-107).
 ///
 /// # Errors
 /// As [`check`].
@@ -167,20 +178,29 @@ fn log_level(server: &Server<'_>) -> u8 {
     written.unwrap_or(Level::Alert) as u8
 }
 
-/// Forks the supervisor, which ends with `pconf`.
+/// Makes the supervisor end with `pconf`, and forks it if it can have the scoreboard.
 fn supervise(
     pconf: Pool<'_>,
     members: Vec<Member>,
     listeners: Vec<OwnedFd>,
 ) -> Result<Arc<Generation>, String> {
-    // The main server lives as long as the configuration, whose end stops every use of it.
-    let main = Server::main().ok_or("there is no main server")?;
-    let generation = Generation::start(members, listeners, main).map_err(|error| {
-        format!("WSGI0024: the supervisor of the daemon groups cannot be started: {error}")
-    })?;
+    let generation = Generation::new(members, listeners).map_err(not_started)?;
+    if scoreboard::exists() {
+        launch(&generation)?;
+    }
     let ending = Arc::clone(&generation);
     pconf.before_end_here(move || ending.end(other_child::is_graceful_restart()));
     Ok(generation)
+}
+
+fn launch(generation: &Arc<Generation>) -> Result<(), String> {
+    // The main server lives as long as the configuration, whose end stops every use of it.
+    let main = Server::main().ok_or("there is no main server")?;
+    generation.launch(main).map_err(not_started)
+}
+
+fn not_started(error: std::io::Error) -> String {
+    format!("WSGI0024: the supervisor of the daemon groups cannot be started: {error}")
 }
 
 fn report(server: &Server<'_>, group: &DaemonGroup, error: &SetUpError) {

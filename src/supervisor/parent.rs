@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2, setpgid, write};
 use parking_lot::Mutex;
 use wsgi_core::roster::STOP_TIME;
+use wsgi_core::scoreboard::Page;
 use wsgi_sys::listener::unlink_if_same;
 use wsgi_sys::{descriptors, signals};
 
@@ -25,7 +26,7 @@ use super::lasting;
 use super::member::Member;
 use super::serve::{self, GRACEFUL, RecordSink, STOP};
 use crate::apache::other_child::{self, Ended, Watch};
-use crate::apache::{Level, Server, log, process};
+use crate::apache::{Level, Server, log, process, scoreboard};
 
 /// Beyond the time that the supervisor gives its daemons, for itself to notice their end.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -54,14 +55,13 @@ struct ParentEnds {
 }
 
 impl Generation {
-    /// Forks a supervisor for `members`, whose `listeners` are in the same order.
+    /// For `members`, whose `listeners` are in the same order. Its supervisor is still to be [launched](Self::launch).
     ///
     /// # Errors
-    /// No pipe or no process.
-    pub(super) fn start(
+    /// No pipe.
+    pub(super) fn new(
         members: Vec<Member>,
         listeners: Vec<OwnedFd>,
-        main: Server<'static>,
     ) -> io::Result<Arc<Generation>> {
         let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let parent = ParentEnds {
@@ -71,17 +71,26 @@ impl Generation {
             supervisor: None,
             incarnation: 0,
         };
-        let generation = Arc::new(Generation {
+        Ok(Arc::new(Generation {
             members,
             parent: Mutex::new(Some(parent)),
             child: Mutex::new(None),
-        });
-        generation.launch(main)?;
-        Ok(generation)
+        }))
     }
 
-    /// Forks a supervisor and has httpd tell of its end.
-    fn launch(self: &Arc<Generation>, main: Server<'static>) -> io::Result<()> {
+    /// Whether a supervisor was launched. Parent.
+    pub(super) fn is_launched(&self) -> bool {
+        let parent = self.parent.lock();
+        parent
+            .as_ref()
+            .is_some_and(|parent| parent.supervisor.is_some())
+    }
+
+    /// Forks a supervisor and has httpd tell of its end. Apache's scoreboard exists: the supervisor answers questions about it.
+    ///
+    /// # Errors
+    /// No process.
+    pub(super) fn launch(self: &Arc<Generation>, main: Server<'static>) -> io::Result<()> {
         let forked = Arc::clone(self);
         // No handler of httpd may run in the new process.
         let blocked = signals::Blocked::all();
@@ -120,6 +129,12 @@ impl Generation {
             ..
         } = parent;
         drop(write_end);
+        if let Err(error) = scoreboard::make_read_only() {
+            let text = format!(
+                "WSGI5048: The supervisor of the daemon groups keeps the right to write Apache's scoreboard: {error}"
+            );
+            main.log(Level::Warn, text);
+        }
         let servers: Vec<Server<'static>> = main.list().collect();
         let of = |member: &Member| servers.get(member.server as usize).copied().unwrap_or(main);
         let sink = ServerLogs(self.members.iter().map(of).collect());
@@ -271,5 +286,9 @@ impl RecordSink for ServerLogs {
 
     fn error_log(&self, group: usize) -> Option<BorrowedFd<'_>> {
         self.0.get(group)?.error_log()
+    }
+
+    fn scoreboard(&self, from: u64) -> Option<Page> {
+        scoreboard::page(from)
     }
 }

@@ -15,13 +15,15 @@ pub(super) fn folders(global: &Global, group: &DaemonGroup) -> Result<(), String
     let root = options.chroot.as_deref();
     let home = options.home.as_deref();
     // Python starts inside of a chroot directory, where nothing can be said about its home from here.
-    let python = options.python_home.as_deref();
-    let python = python.or(global.python_home.as_deref());
+    let (python, says_it) = match &options.python_home {
+        Some(own) => (Some(own), "python-home"),
+        None => (global.python_home.as_ref(), "WSGIPythonHome"),
+    };
     let python = python.filter(|_| root.is_none());
     let wanted = [
         ("chroot", root.map(PathBuf::from)),
         ("home", home.map(|home| inside(root, home))),
-        ("python-home", python.map(PathBuf::from)),
+        (says_it, python.map(PathBuf::from)),
     ];
     for (option, path) in wanted {
         let Some(path) = path else { continue };
@@ -33,7 +35,7 @@ pub(super) fn folders(global: &Global, group: &DaemonGroup) -> Result<(), String
             Err(_) => continue,
         };
         return Err(format!(
-            "WSGIDaemonProcess {}: '{}' ({option}) {what}; create it, or correct the option",
+            "WSGIDaemonProcess {}: '{}' ({option}) {what}; create it, or correct {option}",
             group.name,
             path.display()
         ));
@@ -83,6 +85,22 @@ mod tests {
         assert!(missing.contains("(home) does not exist"), "{missing}");
         let file = text(&|group| group.options.python_home = Some(path("file")));
         assert!(file.contains("(python-home) is no directory"), "{file}");
+        let global = Global {
+            python_home: Some(path("nowhere")),
+            ..Global::default()
+        };
+        let group = DaemonGroup {
+            name: "site".to_owned(),
+            id: 1,
+            server_ordinal: 0,
+            server_name: None,
+            options: DaemonOptions::default(),
+        };
+        let general = folders(&global, &group).unwrap_err();
+        assert!(
+            general.contains("(WSGIPythonHome) does not exist"),
+            "{general}"
+        );
         let jail = |home: &'static str| {
             text(&|group| {
                 group.options.chroot = Some(path("root"));

@@ -2,7 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
+use wsgi_core::control::ToDaemon;
 use wsgi_core::roster::Roster;
+use wsgi_core::scoreboard::Page;
 use wsgi_sys::control::ControlSocket;
 
 use super::member::Member;
@@ -27,6 +29,31 @@ impl Group<'_> {
             .filter(|index| !self.broken.contains(index))
             .collect()
     }
+
+    /// Answers a daemon's question about Apache's scoreboard, which only a group with `server-metrics=On` may know (DMN-905).
+    /// Gives the text of a record, once, where it is refused.
+    pub(super) fn answer(
+        &mut self,
+        slot: u32,
+        question: u32,
+        page: impl FnOnce() -> Option<Page>,
+    ) -> Option<String> {
+        let is_allowed = self.member.settings.server_metrics;
+        let daemon = self.daemons.get_mut(slot as usize)?.as_mut()?;
+        let page = if is_allowed { page() } else { None };
+        if let Some(channel) = &daemon.channel {
+            // Where it is full, the daemon does not read, which is no reason to wait for it: who asks gets None after a while.
+            let _ = channel.try_send(&ToDaemon::ServerMetrics { question, page });
+        }
+        let is_news = !is_allowed && !std::mem::replace(&mut daemon.refused, true);
+        is_news.then(|| {
+            format!(
+                "WSGI5049: A process (pid {}) of daemon group '{}' asks for server metrics, which it may not know without \
+                 server-metrics=On; it is told nothing.",
+                daemon.pid, self.member.plan.name
+            )
+        })
+    }
 }
 
 /// A running daemon, as far as descriptors go.
@@ -38,4 +65,6 @@ pub(super) struct Daemon {
     pub(super) reported: bool,
     /// What it said it could not load.
     pub(super) not_loaded: Vec<u32>,
+    /// That it asks for what it may not know was reported.
+    pub(super) refused: bool,
 }

@@ -12,6 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use wsgi_core::control::{FromDaemon, ToDaemon};
 use wsgi_core::roster::{Action, Event, Exit, GroupPlan, Millis, Roster};
+use wsgi_core::scoreboard::Page;
 use wsgi_sys::control::{ChannelError, Received};
 use wsgi_sys::listener::unlink_if_same;
 use wsgi_sys::signals::{self, SignalPipe};
@@ -35,6 +36,8 @@ pub(super) trait RecordSink {
     fn record(&self, group: usize, level: u8, text: &[u8]);
     /// Descriptor of the group's error log, which a daemon gets as stderr (DMN-600); None to keep the process's.
     fn error_log(&self, group: usize) -> Option<BorrowedFd<'_>>;
+    /// A page of Apache's scoreboard; None if there is none.
+    fn scoreboard(&self, from: u64) -> Option<Page>;
 }
 
 /// What a descriptor in the poll set belongs to.
@@ -317,6 +320,13 @@ impl<S: RecordSink> Supervisor<'_, S> {
                 self.sink.record(group, level.max(1), &text);
                 return;
             }
+            FromDaemon::ServerMetrics { question, from } => {
+                let page = || self.sink.scoreboard(from);
+                if let Some(refusal) = self.groups[group].answer(slot, question, page) {
+                    self.sink.record(group, 4, refusal.as_bytes());
+                }
+                return;
+            }
             FromDaemon::Replace { reason, draining } => Event::Replace {
                 slot,
                 reason,
@@ -416,6 +426,7 @@ impl<S: RecordSink> Supervisor<'_, S> {
                     channel: Some(channel),
                     reported: false,
                     not_loaded: Vec::new(),
+                    refused: false,
                 };
                 let pid = u32::try_from(pid).expect("a pid is positive");
                 group.member.board.set_pid(slot, pid);

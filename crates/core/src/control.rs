@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::life::Reason;
 use crate::python::PythonSettings;
+use crate::scoreboard::Page;
 
 /// Longest message in either direction, bytes. Log records are cut to [`MAX_RECORD`] before.
 pub const MAX_MESSAGE: usize = 128 * 1024;
@@ -31,6 +32,13 @@ pub enum ToDaemon {
     Drain(Reason),
     /// End at once: running requests have `shutdown-timeout` (DP-92).
     Stop(Reason),
+    /// Answer to a question of the same number (MET-60).
+    ServerMetrics {
+        /// The question's.
+        question: u32,
+        /// None for a group without `server-metrics=On`.
+        page: Option<Page>,
+    },
 }
 
 /// From a daemon to the supervisor.
@@ -63,6 +71,14 @@ pub enum FromDaemon {
         level: u8,
         /// What failed, for people, without the code.
         text: String,
+    },
+    /// Wants to know Apache's scoreboard, which only the supervisor can read (DMN-905). It answers with
+    /// [`ToDaemon::ServerMetrics`], unless the channel is full.
+    ServerMetrics {
+        /// Tells answers apart.
+        question: u32,
+        /// First row that is wanted.
+        from: u64,
     },
 }
 
@@ -100,6 +116,8 @@ pub struct DaemonSettings {
     /// Indexes of those scripts of `preload` that have to load: others serve with the code that they have, and this process
     /// is of no use without. Empty where there are no others.
     pub required: Vec<u32>,
+    /// `server-metrics`: the supervisor answers questions about Apache's scoreboard.
+    pub server_metrics: bool,
     /// LogLevel of module `wsgi` in the group's server (httpd's, 0 to 15): records above it are not worth making.
     pub log_level: u8,
 }

@@ -14,4 +14,5 @@ pub mod python;
 pub mod record;
 pub mod request;
 pub mod roster;
+pub mod scoreboard;
 pub mod wire;

@@ -86,6 +86,8 @@ pub struct ProcessFacts {
     pub run_once: bool,
     /// Whether this is a service process, `threads=0` (DP-111).
     pub service: bool,
+    /// Whether the process is Apache's parent, too (`httpd -X`): its standard streams are a person's terminal (API-034).
+    pub one_process: bool,
     /// `mod_wsgi.maximum_processes` (API-113).
     pub maximum_processes: u32,
     /// `mod_wsgi.threads_per_process` (API-114).

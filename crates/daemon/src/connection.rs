@@ -47,6 +47,18 @@ impl Connection {
                 .is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
+    /// Takes nothing more from the child; true if nothing had come, so that it can be closed: a child that wants to send a request
+    /// finds out before it has sent anything, and goes elsewhere. What had come before can still be read.
+    pub(crate) fn give_up(&self) -> bool {
+        let mut set = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        if !matches!(poll(&mut set, PollTimeout::ZERO), Ok(0)) {
+            return false;
+        }
+        stream::shutdown(self.socket.as_fd(), Shutdown::Read);
+        // What came in between is served as any request.
+        !matches!(stream::peek(self.socket.as_fd()), Ok(1..))
+    }
+
     /// Ends it for everybody, also for processes that the application forked.
     pub(crate) fn hang_up(&self) {
         stream::shutdown(self.socket.as_fd(), Shutdown::Both);

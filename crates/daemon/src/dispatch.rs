@@ -208,7 +208,13 @@ impl Dispatch {
     /// Accepts the connection that the listener woke for, if a thread of this process can be claimed for it.
     pub(crate) fn accept(&self) -> Option<(Arc<Connection>, Claim<'_>)> {
         let mut claim = self.claim_for_listener()?;
-        match stream::accept(self.listener.as_fd()) {
+        let accepted = loop {
+            match stream::accept(self.listener.as_fd()) {
+                Err(error) if lacks_descriptors(&error) && self.evict() => {}
+                accepted => break accepted,
+            }
+        };
+        match accepted {
             Ok(socket) => {
                 self.arm_listener();
                 let connection = self.admit(socket)?;
@@ -355,6 +361,26 @@ impl Dispatch {
         connection.hang_up();
     }
 
+    /// Hangs up on a kept connection that nobody uses, to have its descriptor. False if there is none.
+    fn evict(&self) -> bool {
+        let mut connections = self.connections.lock();
+        let idle = connections.iter().rposition(|kept| {
+            // A thread that serves a connection holds it as well, and takes hold of it under this lock.
+            kept.as_ref()
+                .is_some_and(|kept| Arc::strong_count(kept) == 1 && kept.give_up())
+        });
+        let Some(connection) = idle.and_then(|index| connections[index].take()) else {
+            return false;
+        };
+        let _ = self.epoll.delete(connection.as_ref());
+        connection.hang_up();
+        log::record(
+            Level::Debug,
+            "an idle connection was closed for a new one: no free descriptors",
+        );
+        true
+    }
+
     /// All kept connections; nobody uses them any more.
     pub(crate) fn take_connections(&self) -> Vec<Arc<Connection>> {
         std::mem::take(&mut *self.connections.lock())
@@ -379,6 +405,11 @@ impl Dispatch {
             self.arm_waiting_listener();
         }
     }
+}
+
+/// Whether closing something would help.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn listener_event() -> EpollEvent {

@@ -9,10 +9,11 @@ use std::sync::{Arc, OnceLock};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wsgi_core::control::{FromDaemon, MAX_RECORD};
+use wsgi_core::scoreboard::Scoreboard;
 use wsgi_runtime_api::host::Host;
 use wsgi_sys::control::ControlSocket;
 
-use crate::process;
+use crate::{process, scoreboard};
 
 /// httpd's levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +107,10 @@ impl Host for DaemonHost {
 
     fn activity() {
         process::note_activity();
+    }
+
+    fn server_metrics() -> Option<Scoreboard> {
+        scoreboard::ask()
     }
 
     fn script_loaded() {

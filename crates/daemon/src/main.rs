@@ -15,6 +15,7 @@ mod life;
 mod log;
 mod probe;
 mod process;
+mod scoreboard;
 mod service;
 mod shutdown;
 mod start;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
     };
     let control = Arc::new(inherited.control);
     log::start(Arc::clone(&control), settings.log_level);
+    if settings.server_metrics {
+        scoreboard::start(Arc::clone(&control));
+    }
     let is_service = settings.threads == 0;
     let started = start::run(
         settings,

@@ -14,6 +14,7 @@ use wsgi_sys::{process, signals};
 
 use crate::EXIT_FAILED;
 use crate::log::{self, Level};
+use crate::scoreboard;
 use crate::shutdown::ORPHAN_LIMIT;
 use crate::start::{StartError, Started, load_scripts};
 
@@ -35,6 +36,8 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
         return Ok(());
     }
     let limit = shared.settings.limits.shutdown_timeout;
+    // No script has run yet, so nobody has asked, and no order was taken off the channel.
+    let _ = scoreboard::begin_reading();
     let listening = Arc::clone(&control);
     Builder::new()
         .name("wsgi-control".into())
@@ -57,12 +60,16 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
 fn obey(control: &ControlSocket, limit: u64) {
     let limit = loop {
         match control.receive::<ToDaemon>() {
+            Ok(Received::Message(ToDaemon::ServerMetrics { question, page })) => {
+                scoreboard::answered(question, page);
+            }
             Ok(Received::Message(ToDaemon::Start(_)) | Received::Nothing) => {}
             Ok(Received::Message(ToDaemon::Drain(_) | ToDaemon::Stop(_))) => break limit,
             // Nobody is left who could end this process.
             Ok(Received::Closed) | Err(_) => break if limit > 0 { limit } else { ORPHAN_LIMIT },
         }
     };
+    scoreboard::end_reading(true);
     let this = i32::try_from(process::id()).expect("a pid is an int");
     signals::send(this, libc::SIGTERM);
     if limit > 0 {

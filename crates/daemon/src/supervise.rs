@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::log::{self, Level};
 use crate::probe::Probe;
 use crate::process::Process;
+use crate::scoreboard;
 use crate::shutdown::{self, Helpers};
 use crate::start::{StartError, Started};
 use crate::worker;
@@ -57,6 +58,7 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
         signals: &signals,
     };
     main.wait_for_the_end(signal_sender.as_ref());
+    scoreboard::end_reading(false);
     let helpers = Helpers {
         threads,
         python_signals: signal_sender,
@@ -107,6 +109,9 @@ struct Main<'p> {
 impl Main<'_> {
     /// Returns when the process is stopping.
     fn wait_for_the_end(&self, python_signals: Option<&SyncSender<i32>>) {
+        for order in scoreboard::begin_reading() {
+            self.obey(order);
+        }
         loop {
             self.tell_supervisor();
             match self.process.life.phase() {
@@ -172,17 +177,7 @@ impl Main<'_> {
     fn take_orders(&self) {
         loop {
             match self.control.try_receive::<ToDaemon>() {
-                Ok(Received::Message(ToDaemon::Drain(reason))) => {
-                    let limit = self.process.graceful_limit(reason);
-                    self.process
-                        .life
-                        .drain(reason, &self.process.dispatch, limit, false);
-                }
-                Ok(Received::Message(ToDaemon::Stop(reason))) => {
-                    self.process.life.stop(reason, &self.process.dispatch);
-                }
-                // Settings come once.
-                Ok(Received::Message(ToDaemon::Start(_))) => {}
+                Ok(Received::Message(order)) => self.obey(order),
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => return self.lost("the supervisor is gone"),
                 Err(ChannelError::Message(error)) => {
@@ -194,6 +189,19 @@ impl Main<'_> {
                 }
                 Err(error) => return self.lost(&error.to_string()),
             }
+        }
+    }
+
+    fn obey(&self, order: ToDaemon) {
+        let (life, dispatch) = (&self.process.life, &self.process.dispatch);
+        match order {
+            ToDaemon::Drain(reason) => {
+                life.drain(reason, dispatch, self.process.graceful_limit(reason), false);
+            }
+            ToDaemon::Stop(reason) => life.stop(reason, dispatch),
+            ToDaemon::ServerMetrics { question, page } => scoreboard::answered(question, page),
+            // Settings come once.
+            ToDaemon::Start(_) => {}
         }
     }
 

@@ -253,6 +253,7 @@ fn library_versions(home: &Path) -> Vec<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const fn v(minor: u32, free_threaded: bool) -> Version {
         Version {
@@ -352,5 +353,38 @@ mod tests {
         assert_eq!(version_of_home(&folder.0), None);
         folder.file("lib/python3.12/os.py", "");
         assert_eq!(version_of_home(&folder.0), Some(v(12, false)));
+    }
+
+    proptest! {
+        /// A version that is shown is read again, in the configuration as in the name of a runtime.
+        #[test]
+        fn versions_come_back(major: u32, minor: u32, free_threaded: bool) {
+            let version = Version { major, minor, free_threaded };
+            prop_assert_eq!(version.to_string().parse(), Ok(version));
+            prop_assert_eq!(version_of_file(&format!("python{version}.so")), Some(version));
+        }
+
+        /// Any text is a version or none, and only digits, one dot and a `t` behind them are one.
+        #[test]
+        fn any_text_is_borne(text in "[0-9.t+ x]{0,8}") {
+            let is_version = text.parse::<Version>().is_ok();
+            let plain = text.strip_suffix('t').unwrap_or(&text);
+            let parts: Vec<&str> = plain.split('.').collect();
+            let digits = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            prop_assert_eq!(is_version, parts.len() == 2 && parts.iter().all(digits));
+        }
+
+        /// A `pyvenv.cfg` tells its version whatever else stands in it, wherever the line is.
+        #[test]
+        fn the_version_is_found(
+            before in "([a-z-]{1,6} = [a-z/.0-9]{0,6}\n){0,3}", minor in 0_u32..100, rest in "(\\.[0-9]{1,3}[a-z.0-9]{0,4})?",
+            key in "(version|version_info|VERSION)", blanks in " {0,2}", after in ".{0,12}",
+        ) {
+            prop_assume!(!before.contains("version"));
+            let text = format!("{before}{key}{blanks}={blanks}3.{minor}{rest}\n{after}");
+            let expected = Version { major: 3, minor, free_threaded: false };
+            prop_assert_eq!(version_in_pyvenv(&text), Some(expected));
+            let _ = version_in_pyvenv(&after);
+        }
     }
 }

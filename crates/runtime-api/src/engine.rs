@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wsgi_core::python::PythonSettings;
+use wsgi_core::scoreboard::Scoreboard;
 
 use crate::hook::{Answer, Hook};
 use crate::host::{ReadError, SendError};
@@ -325,6 +326,12 @@ impl Transport<'_> {
         unsafe { (self.table.log)(self.context, level, flags, Bytes::of(text)) };
     }
 
+    /// Whether a record of this level would be written.
+    pub fn log_enabled(&mut self, level: c_int) -> bool {
+        // SAFETY: table and context belong together.
+        unsafe { (self.table.log_enabled)(self.context, level) != 0 }
+    }
+
     /// A variable of mod_ssl; None without mod_ssl.
     pub fn tls_variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
         // SAFETY: table and context belong together; the name lives during the call.
@@ -381,6 +388,25 @@ impl HostCalls {
         // SAFETY: the table is valid for the life of the process.
         unsafe { (self.table.script_loaded)() };
     }
+
+    /// Apache's scoreboard; None where there is none for this process. May wait for another process: not with the GIL held.
+    pub fn server_metrics(self) -> Option<Scoreboard> {
+        let mut bytes: Option<Vec<u8>> = None;
+        // SAFETY: the table is valid for the life of the process; `put` gets the sink that it is for, which lives during the call.
+        unsafe { (self.table.server_metrics)(put, (&raw mut bytes).cast()) };
+        Scoreboard::decode(&bytes?)
+    }
+}
+
+/// Keeps a copy of the bytes in the sink of [`HostCalls::server_metrics`].
+///
+/// # Safety
+/// `sink` is that sink; the bytes are valid for the call.
+unsafe extern "C" fn put(sink: *mut c_void, bytes: Bytes) {
+    // SAFETY: a caller's promise.
+    let sink = unsafe { &mut *sink.cast::<Option<Vec<u8>>>() };
+    // SAFETY: a caller's promise.
+    *sink = unsafe { bytes.get() }.map(<[u8]>::to_vec);
 }
 
 /// The host's functions, for the guards: set by `start`.

@@ -9,10 +9,12 @@ use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use wsgi_core::scoreboard::Scoreboard;
+
 use crate::body::BodyBuffer;
 use crate::{
-    ABI_VERSION, Bytes, CLIENT_GONE, HostTable, Pair, READ_ABORTED, READ_FAILED, SEND_FAILED, SENT,
-    TransportTable,
+    ABI_VERSION, Bytes, CLIENT_GONE, HostTable, Pair, Put, READ_ABORTED, READ_FAILED, SEND_FAILED,
+    SENT, TransportTable,
 };
 
 /// The connection to the client is gone, or has failed.
@@ -75,6 +77,9 @@ pub trait Transport {
     /// One record for the request's error log; `level` is httpd's (0 to 15), `flags` are `LOG_*`.
     fn log(&mut self, level: u8, flags: u32, text: &[u8]);
 
+    /// Whether a record of this level would be written.
+    fn log_enabled(&self, level: u8) -> bool;
+
     /// Text of the last failure of a read or send; None if there was none.
     fn last_error(&self) -> Option<&[u8]>;
 
@@ -92,6 +97,8 @@ pub trait Host: 'static {
     fn log_enabled(level: u8) -> bool;
     /// Input was read or output written for a request that counts as activity.
     fn activity();
+    /// Apache's scoreboard (MET-60); None where this process may not know it, or cannot be told. May wait; called without the GIL.
+    fn server_metrics() -> Option<Scoreboard>;
     /// A script or module was loaded (DMN-450).
     fn script_loaded();
 }
@@ -169,6 +176,7 @@ impl<H: Host> Adapter<H> {
         log: Self::log,
         log_enabled: Self::log_enabled,
         activity: Self::activity,
+        server_metrics: Self::server_metrics,
         script_loaded: Self::script_loaded,
     };
 
@@ -186,6 +194,16 @@ impl<H: Host> Adapter<H> {
 
     unsafe extern "C" fn activity() {
         guard((), H::activity);
+    }
+
+    unsafe extern "C" fn server_metrics(put: Put, sink: *mut c_void) {
+        guard((), || {
+            if let Some(scoreboard) = H::server_metrics() {
+                let bytes = scoreboard.encode();
+                // SAFETY: the runtime passes a function with its sink; the bytes live during the call.
+                unsafe { put(sink, Bytes::of(&bytes)) };
+            }
+        });
     }
 
     unsafe extern "C" fn script_loaded() {
@@ -207,6 +225,7 @@ impl<T: Transport> Calls<T> {
         send_data: Self::send_data,
         send_file: Self::send_file,
         log: Self::log,
+        log_enabled: Self::log_enabled,
         last_error: Self::last_error,
         tls_variable: Self::tls_variable,
     };
@@ -298,6 +317,14 @@ impl<T: Transport> Calls<T> {
             let text = unsafe { text.get() }.unwrap_or_default();
             transport.log(httpd_level(level), flags, text);
         });
+    }
+
+    unsafe extern "C" fn log_enabled(context: *mut c_void, level: c_int) -> c_int {
+        guard(1, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            c_int::from(transport.log_enabled(httpd_level(level)))
+        })
     }
 
     unsafe extern "C" fn tls_variable(context: *mut c_void, name: Bytes) -> Bytes {
@@ -396,6 +423,10 @@ mod tests {
 
         fn log(&mut self, level: u8, _flags: u32, _text: &[u8]) {
             assert!(level <= 15);
+        }
+
+        fn log_enabled(&self, level: u8) -> bool {
+            level <= 6
         }
 
         fn last_error(&self) -> Option<&[u8]> {

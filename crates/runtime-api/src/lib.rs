@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -156,6 +156,8 @@ pub struct TransportTable {
     /// One record for the request's error log, without line end. `level` is httpd's (3 error, 6 info, 7 debug, 8 trace1).
     /// `FLAG_REPORT_LINE` in `flags` marks a line that follows its header line without a script prefix (REQ-800).
     pub log: unsafe extern "C" fn(context: *mut c_void, level: c_int, flags: u32, text: Bytes),
+    /// Whether a record of this level (httpd's) would be written: the request's own LogLevel, where it is known.
+    pub log_enabled: unsafe extern "C" fn(context: *mut c_void, level: c_int) -> c_int,
     /// Text of the last failure of a read or send, valid until the next call of the table; null if there was none.
     pub last_error: unsafe extern "C" fn(context: *mut c_void) -> Bytes,
     /// Value of a variable of mod_ssl, valid until the next call of the table; null without mod_ssl. For hooks only.
@@ -179,9 +181,15 @@ pub struct HostTable {
     pub log_enabled: unsafe extern "C" fn(level: c_int) -> c_int,
     /// Input was read or output written for a request that counts as activity (DP-99). No-op embedded.
     pub activity: unsafe extern "C" fn(),
+    /// Apache's scoreboard: hands an encoded [`wsgi_core::scoreboard::Scoreboard`] to `put`, once, with `sink`; does nothing
+    /// where this process may not know it, or cannot be told. May wait for another process: not with the GIL held.
+    pub server_metrics: unsafe extern "C" fn(put: Put, sink: *mut c_void),
     /// A script or module was loaded, for whichever interpreter; ends startup-timeout (DMN-450). No-op embedded.
     pub script_loaded: unsafe extern "C" fn(),
 }
+
+/// Takes bytes, which are valid for the call.
+pub type Put = unsafe extern "C" fn(sink: *mut c_void, bytes: Bytes);
 
 /// How a call of `handle` ended. The host turns it into a status or, where the head was sent, into an end of the answer.
 #[repr(u32)]

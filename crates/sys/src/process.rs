@@ -82,6 +82,25 @@ pub fn set_limit(limit: Limit, soft: u64, hard: u64) -> io::Result<()> {
     Ok(setrlimit(resource, soft, hard)?)
 }
 
+/// Most descriptors that [`raise_descriptor_limit`] gives: programs that close every possible one before they start another take
+/// their time with a hard limit of a billion.
+const MOST_DESCRIPTORS: u64 = 1 << 19;
+
+/// Raises the soft limit of descriptors to the hard limit; the limit as it is then.
+///
+/// # Errors
+/// A failed system call.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.min(MOST_DESCRIPTORS);
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    Ok(wanted)
+}
+
 /// Stack size that the C library would give a thread: the soft limit of the stack, or None if that is unlimited.
 pub fn default_stack_size() -> Option<u64> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
@@ -165,5 +184,14 @@ mod tests {
         let (soft, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
         set_limit(Limit::AddressSpace, soft, hard).unwrap();
         assert!(default_stack_size().is_none_or(|size| size > 0));
+    }
+
+    #[test]
+    fn the_descriptor_limit_is_not_lowered() {
+        use nix::sys::resource::{Resource, getrlimit};
+        let (before, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let given = raise_descriptor_limit().unwrap();
+        assert!(given >= before && given <= hard);
+        assert_eq!(raise_descriptor_limit().unwrap(), given);
     }
 }

@@ -159,6 +159,16 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> io::Res
     }
 }
 
+/// How many bytes could be received at once, up to one; 0 at the end of the stream.
+///
+/// # Errors
+/// `WouldBlock` for none so far.
+pub fn peek(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    use nix::sys::socket::{MsgFlags, recv};
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    Ok(recv(socket.as_raw_fd(), &mut [0], flags)?)
+}
+
 /// Receives to memory that was never written, and what does not fit there to `rest`. Returns the written part of
 /// `first`, and the number of bytes in `rest`; both empty is the end of the stream.
 ///

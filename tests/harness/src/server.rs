@@ -92,11 +92,19 @@ impl Server {
         std::mem::replace(&mut self.site, empty)
     }
 
+    fn is_up(&self) -> bool {
+        // One process that serves itself does not get to say so.
+        if self.site.one_process {
+            return std::net::TcpStream::connect(self.address()).is_ok();
+        }
+        self.log.text().contains(RUNNING)
+    }
+
     fn wait_for_start(&mut self) -> Result<(), String> {
         let mut gone: Option<ExitStatus> = None;
         let up = wait_within(crate::PATIENCE, || {
             gone = self.child.try_wait().expect("a child can be waited for");
-            (gone.is_some() || self.log.text().contains(RUNNING)).then_some(())
+            (gone.is_some() || self.is_up()).then_some(())
         });
         match (up, gone) {
             (Some(()), None) => Ok(()),
@@ -393,7 +401,11 @@ fn spawn(site: &Site) -> (Child, ProcessTree) {
     let stdout = stderr.try_clone().expect("a descriptor can be copied");
     let child = Httpd::installed()
         .command(&configuration, &marker)
-        .arg("-DFOREGROUND")
+        .arg(if site.one_process {
+            "-X"
+        } else {
+            "-DFOREGROUND"
+        })
         .current_dir(site.dir())
         .stdin(Stdio::null())
         .stdout(stdout)

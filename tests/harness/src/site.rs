@@ -72,6 +72,7 @@ pub struct Site {
     modules: Vec<String>,
     daemon_options: String,
     application_group: bool,
+    pub(crate) one_process: bool,
     socket_prefix: bool,
     log_level: String,
     parts: Vec<String>,
@@ -107,6 +108,7 @@ impl Site {
             modules: Vec::new(),
             daemon_options: "processes=1 threads=4".to_owned(),
             application_group: true,
+            one_process: false,
             socket_prefix: true,
             log_level: "notice wsgi:info".to_owned(),
             parts: Vec::new(),
@@ -142,6 +144,13 @@ impl Site {
     #[must_use]
     pub fn without_application_group(mut self) -> Site {
         self.application_group = false;
+        self
+    }
+
+    /// Has httpd serve with its parent process, as a debugger wants it (`httpd -X`).
+    #[must_use]
+    pub fn one_process(mut self) -> Site {
+        self.one_process = true;
         self
     }
 

@@ -315,7 +315,7 @@ options! {
     "Group that script files and their folders must have. Not together with `script-user`.",
     |o, c| { if c.value.starts_with('#') && c.group_account(c.value)?.name.starts_with('#') { return Err(c.fail("the group database has no group with this id")) } o.script_group = Some(c.group_account(c.value)?.name) };
 
-    "server-metrics", "On or Off", "Off", false, false,
+    "server-metrics", "On or Off", "Off", false, true,
     "Lets `mod_wsgi.server_metrics()` show Apache's scoreboard in this group.",
     |o, c| o.server_metrics = values::option_switch(DIRECTIVE, c.name, c.value)?;
 

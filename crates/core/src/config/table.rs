@@ -862,7 +862,7 @@ pub static DIRECTIVES: &[Directive] = &[
         help: "On: mod_wsgi.server_metrics() shows Apache's scoreboard to embedded applications.",
         doc: "On: `mod_wsgi.server_metrics()` shows Apache's scoreboard to embedded applications.",
         example: "WSGIServerMetrics On",
-        effect: Effect::Later("server_metrics() returns None"),
+        effect: Effect::Now,
         in_interpreter_options: false,
         section: false,
         set: |n, a, p| {

@@ -127,8 +127,14 @@ pub(super) fn what_refuses(path: &Path) -> String {
     String::new()
 }
 
-/// DMN-125.
+/// DMN-125, and as many descriptors as the hard limit allows: the soft limit of 1024 that systems start with is there for programs
+/// that use `select()`, which cannot look at higher ones. The kernel gives the lowest free number, so that nothing changes for
+/// such Python code before 1024 are open; then it gets a ValueError, where it would have got EMFILE before.
 pub(super) fn set_limits(limits: &Limits) {
+    if let Err(error) = process::raise_descriptor_limit() {
+        let text = format!("the descriptor limit stays as it is: {error}");
+        log::record(Level::Info, text);
+    }
     let set = |limit, soft, hard, code, what: &str| {
         if soft > 0 {
             if let Err(error) = process::set_limit(limit, soft, hard) {

@@ -10,6 +10,7 @@ use wsgi_core::python::COMPATIBLE_VERSION;
 use super::current;
 use super::process::{self, DEBUG, ERROR, INFO, WARNING};
 use super::report;
+use super::server_metrics;
 use super::state::State;
 
 /// Makes our module and puts it into `sys.modules`, with the `__path__` of an installed package of that name (API-100,
@@ -72,7 +73,7 @@ pub(crate) fn add_attributes(py: Python<'_>, state: &State) -> PyResult<()> {
         wrap_pyfunction!(start_recording_metrics, module)?,
         wrap_pyfunction!(request_metrics, module)?,
         wrap_pyfunction!(process_metrics, module)?,
-        wrap_pyfunction!(server_metrics, module)?,
+        wrap_pyfunction!(server_metrics::server_metrics, module)?,
     ] {
         let name = function.getattr("__name__")?;
         module.setattr(name.cast_into()?, function)?;
@@ -189,12 +190,6 @@ fn process_metrics(py: Python<'_>) -> Py<PyAny> {
     py.None()
 }
 
-/// Metrics of the server. Not implemented yet: always None.
-#[pyfunction]
-fn server_metrics(py: Python<'_>) -> Py<PyAny> {
-    py.None()
-}
-
 /// The class `LogHandler`: a `logging.Handler` whose `emit` is ours (API-150).
 fn log_handler(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // A method in Python, because a builtin function does not become one; it does nothing but pass on.
@@ -231,7 +226,7 @@ fn emit(handler: &Bound<'_, PyAny>, record: &Bound<'_, PyAny>) -> PyResult<()> {
             .and_then(|level| level.extract())
             .unwrap_or(0),
     );
-    if !process::is_logged(level) {
+    if !report::is_logged(handler.py(), level) {
         return Ok(());
     }
     let text = match handler.call_method1("format", (record,)) {

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::OnceLock;
 
 use wsgi_core::python::{InterpreterRule, PythonSettings};
+use wsgi_core::scoreboard::Scoreboard;
 use wsgi_runtime_api::engine::HostCalls;
 
 /// httpd's level `crit`.
@@ -75,6 +76,12 @@ pub(crate) fn is_logged(level: c_int) -> bool {
 /// Input was read or output written for a request that counts.
 pub(crate) fn activity() {
     process().host.activity();
+}
+
+/// Apache's scoreboard, where this process may know it (MET-60). May wait: not with the GIL held.
+pub(crate) fn server_metrics() -> Option<Scoreboard> {
+    // A process that the application forked has no share in the conversation with the supervisor.
+    is_the_original().then(|| process().host.server_metrics())?
 }
 
 /// A script or module was loaded.
@@ -195,6 +202,12 @@ impl Settings {
             .filter(|rule| rule.application_group.is_none());
         cfg!(Py_GIL_DISABLED)
             && rules.filter_map(|rule| rule.free_threading).next_back() == Some(true)
+    }
+
+    /// The switch interval of the daemon group, seconds, for interpreters that share the GIL: set once more behind import
+    /// scripts, which may have set another one (DP-53).
+    pub(crate) fn switch_interval_of_group(&self) -> Option<f64> {
+        self.0.switch_interval.filter(|_| !self.is_free_threaded())
     }
 
     /// The switch interval to set in a new interpreter, seconds (API-024, DP-54): that of the daemon group wins for every

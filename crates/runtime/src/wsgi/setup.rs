@@ -24,8 +24,7 @@ pub(crate) fn state(py: Python<'_>, interpreter: &'static Interpreter) -> Result
         if let Some(interval) =
             process::settings().switch_interval(interpreter.name(), interpreter.has_own_gil())
         {
-            py.import("sys")?
-                .call_method1("setswitchinterval", (interval,))?;
+            set_switch_interval(py, interval)?;
         }
         let module = module::make(py, interpreter.name())?;
         let state = State::new(py, interpreter, &module)?;
@@ -41,6 +40,19 @@ pub(crate) fn state(py: Python<'_>, interpreter: &'static Interpreter) -> Result
         report::setup_exception(py, &error, "setting up an interpreter", interpreter.name());
         Logged
     })
+}
+
+fn set_switch_interval(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    sys.call_method1("setswitchinterval", (seconds,)).map(drop)
+}
+
+/// Sets the daemon group's switch interval again, which an import script may have changed (DP-53).
+pub(crate) fn restore_switch_interval(py: Python<'_>) {
+    if let Some(seconds) = process::settings().switch_interval_of_group() {
+        // It was accepted when the interpreter was made.
+        let _ = set_switch_interval(py, seconds);
+    }
 }
 
 /// The other steps. A failure is logged and leaves the interpreter usable.
@@ -65,13 +77,16 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
     step(
         "WSGI0186: ",
         "replacing sys.stdout",
-        if settings.restricts_stdout(name) {
+        if settings.facts.one_process {
+            // For a debugger (API-034).
+            Ok(())
+        } else if settings.restricts_stdout(name) {
             restrict(py, state, "stdout")
         } else {
             log_stream(py, state, Stream::Output, "stdout")
         },
     );
-    if settings.restricts_stdin(name) {
+    if settings.restricts_stdin(name) && !settings.facts.one_process {
         step(
             "WSGI0187: ",
             "replacing sys.stdin",

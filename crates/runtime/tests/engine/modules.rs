@@ -17,7 +17,7 @@ assert m.event_callbacks == [] and m.shutdown_callbacks == [] and m.signal_callb
 assert type(m.active_requests) is dict
 assert m.RequestTimeout.__mro__[1] is BaseException and m.RequestTimeout.__module__ == 'mod_wsgi'
 assert m.FileWrapper.__name__ == 'FileWrapper'
-for name in ('request_metrics', 'process_metrics', 'server_metrics', 'start_recording_metrics'):
+for name in ('request_metrics', 'process_metrics', 'start_recording_metrics'):
     assert getattr(m, name)() is None
 for name in ('subscribe_events', 'subscribe_shutdown', 'subscribe_signals'):
     try: getattr(m, name)(); assert False
@@ -40,6 +40,32 @@ return m.application_group",
             group
         );
     }
+}
+
+/// MET-61 to MET-64: the scoreboard of the host as a dict.
+#[test]
+fn server_metrics() {
+    let text = evaluate(
+        "import mod_wsgi
+metrics = mod_wsgi.server_metrics()
+assert metrics == {'server_limit': 1, 'thread_limit': 2, 'running_generation': 4, 'restart_time': 1700000000.0,
+    'current_time': 1700000001.999999, 'running_time': 1, 'processes': [
+        {'process_num': 0, 'pid': 77, 'generation': 3, 'quiescing': True, 'workers': [
+            {'thread_num': 0, 'generation': 3, 'status': 'W', 'access_count': 2**64 - 1, 'bytes_served': 2**40,
+             'start_time': 1700000000.5, 'stop_time': 1700000000.25, 'last_used': 1700000000.5, 'client': '::1',
+             'request': 'GET /\\xe9 HTTP/1.1', 'vhost': 'site'},
+            {'thread_num': 0, 'generation': 0, 'status': '.', 'access_count': 0, 'bytes_served': 0, 'start_time': 0.0,
+             'stop_time': 0.0, 'last_used': 0.0, 'client': '', 'request': '', 'vhost': ''}]}]}, metrics
+worker = metrics['processes'][0]['workers'][1]
+assert type(worker['start_time']) is float and type(metrics['running_time']) is int
+# A process that the application forked does not ask.
+import os
+child = os.fork()
+if not child:
+    os._exit(0 if mod_wsgi.server_metrics() is None else 1)
+return os.waitpid(child, 0)[1]",
+    );
+    assert_eq!(text, "0");
 }
 
 /// API-102: internal classes cannot be instantiated.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use wsgi_core::python::{ProcessFacts, PythonSettings};
+use wsgi_core::scoreboard::{ProcessRow, Row, Scoreboard, Summary, WorkerRow};
 use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_runtime_api::host::{Blocks, Headers, Host, ReadError, SendError, Transport};
 use wsgi_runtime_api::runtime::{Environ, Request, Runtime};
@@ -45,6 +46,42 @@ impl Host for Memory {
 
     fn activity() {
         ACTIVITY.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A server of one process with two threads, of which the second was never used.
+    fn server_metrics() -> Option<Scoreboard> {
+        let used = WorkerRow {
+            thread_num: 0,
+            generation: 3,
+            state: 4,
+            access_count: u64::MAX,
+            bytes_served: 1 << 40,
+            start_time: 1_700_000_000_500_000,
+            stop_time: 1_700_000_000_250_000,
+            last_used: 1_700_000_000_500_000,
+            client: b"::1".to_vec(),
+            request: b"GET /\xe9 HTTP/1.1".to_vec(),
+            vhost: b"site".to_vec(),
+        };
+        let process = ProcessRow {
+            pid: 77,
+            generation: 3,
+            quiescing: true,
+        };
+        Some(Scoreboard {
+            summary: Summary {
+                server_limit: 1,
+                thread_limit: 2,
+                running_generation: 4,
+                restart_time: 1_700_000_000_000_000,
+                current_time: 1_700_000_001_999_999,
+            },
+            rows: vec![
+                Row::Process(process),
+                Row::Worker(used),
+                Row::Worker(WorkerRow::default()),
+            ],
+        })
     }
 
     fn script_loaded() {
@@ -209,6 +246,8 @@ pub(crate) struct Wire {
     pub(crate) fails_after: Option<usize>,
     /// Reading fails after so many bytes.
     pub(crate) read_fails_after: Option<usize>,
+    /// LogLevel of the request.
+    pub(crate) log_level: Option<u8>,
     /// Largest piece of a read.
     pub(crate) piece: Option<usize>,
 }
@@ -504,6 +543,10 @@ impl Transport for Connection {
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
         let text = String::from_utf8_lossy(text).into_owned();
         self.answer.log.push((level, flags, text));
+    }
+
+    fn log_enabled(&self, level: u8) -> bool {
+        level <= self.wire.log_level.unwrap_or(15)
     }
 
     fn last_error(&self) -> Option<&[u8]> {

@@ -1,10 +1,12 @@
 //! The timers of a daemon process, each one alone: all others are 0. What a timer does is seen by the process that goes,
 //! the reason that its Python code was told, and the request that it cut short or let pass.
 
+mod off;
+
 use nix::sys::signal::Signal;
 use wsgi_harness::{Connection, Process, Request, Server, Site, subject, wait_until};
 
-const TIMED: &str = include_str!("apps/timed.wsgi");
+const TIMED: &str = include_str!("../apps/timed.wsgi");
 
 /// Options with which a timer is on its own; `options` come last. The original's timers stop working without a deadlock
 /// timeout.
@@ -74,11 +76,21 @@ fn holder(server: &Server, name: &str) -> i32 {
     })
 }
 
+/// The process that answered. On a busy machine it may have ended already, by the timer that it is about.
 fn daemon(server: &Server, pid: i32) -> Process {
     let mut daemons = server.daemons().into_iter();
     daemons
         .find(|process| process.pid == pid)
-        .expect("the process that answered")
+        .unwrap_or_else(|| Process {
+            pid,
+            parent: 0,
+            command: String::new(),
+            program: std::path::PathBuf::new(),
+            uid: 0,
+            gid: 0,
+            groups: Vec::new(),
+            listens: false,
+        })
 }
 
 /// What Python code of a process was told about its end.
@@ -183,7 +195,7 @@ fn startup_timeout() {
 /// restart-interval is the proof.
 #[test]
 fn startup_timeout_is_over() {
-    let server = server("threads=2 startup-timeout=1 restart-interval=3");
+    let server = server("threads=2 startup-timeout=3 restart-interval=6");
     let first = pid(&server, "/app");
     let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
     let held = hold(&server, &url);
@@ -203,7 +215,7 @@ fn startup_timeout_is_over() {
 /// That it would have fired before restart-interval is the proof.
 #[test]
 fn startup_timeout_is_over_with_the_script() {
-    let server = server("startup-timeout=1 restart-interval=3");
+    let server = server("startup-timeout=3 restart-interval=6");
     let mut held = hold(&server, "/app?hold");
     server.wait_for_log("restart");
     server.write("data/go", "");
@@ -372,6 +384,42 @@ fn graceful_timeout_at_maximum_requests() {
     assert_eq!(status(&mut held), 502);
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
     assert_eq!(reason(&server, held.daemon.pid), "maximum_requests");
+}
+
+/// DMN-411, DMN-530: several timers at once. The process is stopped until all of them are over; the first one of the table gives
+/// the reason.
+#[test]
+fn timers_at_once() {
+    if !subject().is_ours() {
+        // Its threads look in an order of their own when they wake.
+        return;
+    }
+    let timers = "restart-interval=6 inactivity-timeout=6";
+    for (options, url, expected) in [
+        (
+            format!("request-timeout=6 {timers}"),
+            "/app?hold",
+            "request_timeout",
+        ),
+        (timers.to_owned(), "/app", "restart_interval"),
+    ] {
+        let server = server(&options);
+        let (process, _held) = if url == "/app" {
+            (daemon(&server, pid(&server, url)), None)
+        } else {
+            let held = hold(&server, url);
+            (held.daemon.clone(), Some(held.connection))
+        };
+        process.signal(Signal::SIGSTOP);
+        wait_until("a stopped process", || {
+            process.status("State")?.starts_with('T').then_some(())
+        });
+        // Longer than each of them; being longer still changes nothing.
+        std::thread::sleep(std::time::Duration::from_secs(8));
+        process.signal(Signal::SIGCONT);
+        server.wait_until_gone(std::slice::from_ref(&process));
+        assert_eq!(reason(&server, process.pid), expected);
+    }
 }
 
 /// DP-106: which timers there are, and which of them ended a process of which group.

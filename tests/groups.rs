@@ -1,0 +1,238 @@
+//! A daemon group as a whole: its number, its socket, its lock that is none, what its processes do before the first request, and
+//! what they survive.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use nix::sys::signal::Signal;
+use wsgi_harness::{Process, Server, Site, is_root, subject, wait_until};
+
+const PID: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n";
+
+fn pid(server: &Server, url: &str) -> i32 {
+    let answer = server.get(url).expect(200);
+    answer.text().parse().expect("a pid")
+}
+
+fn daemon(server: &Server, pid: i32) -> Process {
+    let mut daemons = server.daemons().into_iter();
+    daemons
+        .find(|process| process.pid == pid)
+        .expect("the process that answered")
+}
+
+/// The files beside the sockets, by name.
+fn run_files(server: &Server) -> Vec<String> {
+    let entries = fs::read_dir(server.path("run")).expect("the folder of sockets");
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// DMN-005, DMN-006, DMN-060, DIR-060: groups are numbered as they are defined, those of virtual hosts too.
+#[test]
+fn numbers_of_groups() {
+    let (second, third) = if is_root() {
+        ("socket-user=games", "socket-user=daemon")
+    } else {
+        ("", "")
+    };
+    let server = Site::daemon()
+        .config(&format!(
+            "WSGISocketPrefix {{dir}}/run/named
+            Listen 127.0.0.1:{{port2}}
+            <VirtualHost 127.0.0.1:{{port2}}>
+                WSGIDaemonProcess second threads=1 {second}
+            </VirtualHost>
+            WSGIDaemonProcess third threads=1 {third}"
+        ))
+        .script("/", PID)
+        .start();
+    pid(&server, "/");
+    let name = |number: u32| format!("named.{}.0.{number}.sock", server.pid());
+    assert_eq!(
+        run_files(&server)
+            .into_iter()
+            .filter(|name| name.ends_with(".sock"))
+            .collect::<Vec<_>>(),
+        [name(1), name(2), name(3)]
+    );
+    if is_root() {
+        for (number, user) in [(2, "games"), (3, "daemon")] {
+            let user = nix::unistd::User::from_name(user).expect("the user database");
+            let facts = fs::metadata(server.path("run").join(name(number))).expect("a socket");
+            assert_eq!(facts.uid(), user.expect("Debian has it").uid.as_raw());
+        }
+    }
+}
+
+/// Locks of files that these processes hold or wait for.
+fn locks(server: &Server) -> Vec<String> {
+    let pids: HashSet<i32> = server
+        .processes()
+        .iter()
+        .map(|process| process.pid)
+        .collect();
+    let table = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let is_ours = |line: &&str| {
+        let pid = line
+            .split_whitespace()
+            .nth(4)
+            .and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| pids.contains(&pid))
+    };
+    table.lines().filter(is_ours).map(str::to_owned).collect()
+}
+
+/// DMN-062, DMN-108, DMN-119, DMN-950, DP-49, DIR-062: whatever WSGIAcceptMutex says, processes need no lock to share a socket:
+/// no file beside it, and none that is locked.
+#[test]
+fn no_accept_mutex() {
+    if !subject().differs("DMN-108") {
+        return;
+    }
+    for line in ["", "WSGIAcceptMutex flock"] {
+        let server = Site::daemon()
+            .daemon_options("processes=2 threads=1")
+            .config(line)
+            .script("/", PID)
+            .start();
+        let first = pid(&server, "/");
+        daemon(&server, first);
+        let names = run_files(&server);
+        let sockets = names.iter().filter(|name| name.starts_with("wsgi"));
+        assert!(
+            sockets.clone().all(|name| name.ends_with(".sock")),
+            "{names:?}"
+        );
+        assert_eq!(sockets.count(), 1, "{names:?}");
+        let locks = locks(&server);
+        assert!(locks.is_empty(), "{line}: {locks:?}");
+        for daemon in server.daemons() {
+            let open = daemon.descriptors();
+            assert!(!open.iter().any(|path| path.contains(".lock")), "{open:?}");
+        }
+    }
+}
+
+/// DMN-129, DMN-130, DP-53: import scripts run before the first request, one that fails does no harm, and switch-interval is set
+/// behind them.
+#[test]
+fn before_the_first_request() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 switch-interval=0.25")
+        .file(
+            "apps/first.py",
+            "import builtins, os, sys\nbuiltins.first = os.getpid()\nbuiltins.found = sys.getswitchinterval()\nsys.setswitchinterval(0.75)\n",
+        )
+        .file("apps/broken.py", "raise ValueError('in an import script')\n")
+        .config(
+            "WSGIImportScript {apps}/first.py process-group=live application-group=%{GLOBAL}
+            WSGIImportScript {apps}/first.py process-group=live application-group=named
+            WSGIImportScript {apps}/broken.py process-group=live application-group=%{GLOBAL}
+            WSGIScriptAlias /named {apps}/root.wsgi application-group=named",
+        )
+        .script(
+            "/",
+            "import builtins, os, sys\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [repr((builtins.first == os.getpid(), sys.getswitchinterval())).encode()]\n",
+        )
+        .start();
+    for path in ["/", "/named"] {
+        assert_eq!(
+            server.get(path).expect(200).text(),
+            "(True, 0.25)",
+            "{path}"
+        );
+    }
+    server.expect_log("ValueError: in an import script");
+    server.allow_log("broken.py");
+}
+
+/// DMN-032, DMN-951, DP-67: what is not given: 15 seconds for a graceful end, 5 for any, 300 for a blocked Python.
+#[test]
+fn timers_by_default() {
+    if !subject().is_ours() {
+        // Its log does not tell.
+        return;
+    }
+    let server = Site::daemon()
+        .log_level("notice wsgi:debug")
+        .script("/", PID)
+        .start();
+    let timers = server.wait_for_log("timers of a process of group 'live': ");
+    for timer in [
+        "startup-timeout=0",
+        "deadlock-timeout=300",
+        "inactivity-timeout=0",
+        "request-timeout=0",
+        "interrupt-timeout=0",
+        "graceful-timeout=15",
+        "eviction-timeout=0",
+        "restart-interval=0",
+        "shutdown-timeout=5",
+    ] {
+        assert!(timers.contains(timer), "{timer}: {timers:?}");
+    }
+}
+
+/// DMN-403: a process that cannot wait for requests any more, because its application closed what is not its own, is replaced.
+#[test]
+fn a_process_that_cannot_wait() {
+    if !subject().is_ours() {
+        // It waits in another way.
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .cases()
+        .script("/", PID)
+        .start();
+    let first = pid(&server, "/");
+    let old = daemon(&server, first);
+    let url = server.case(
+        "closing",
+        "import os\n\ndef application(environ, start_response):\n    null = os.open('/dev/null', os.O_RDWR)\n    for name in os.listdir('/proc/self/fd'):\n        try:\n            if 'eventpoll' in os.readlink('/proc/self/fd/' + name):\n                os.dup2(null, int(name))\n        except OSError:\n            pass\n    start_response('200 OK', [])\n    return [b'closed']\n",
+    );
+    assert_eq!(server.get(&url).expect(200).text(), "closed");
+    server.expect_log("WSGI0018");
+    server.allow_log("'live'");
+    server.wait_until_gone(&[old]);
+    assert_ne!(pid(&server, "/"), first);
+}
+
+/// DMN-123, DMN-503, DMN-507: signals for Python that come faster than it takes them are dropped, and disturb nothing.
+#[test]
+fn more_signals_than_python_takes() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .script(
+            "/",
+            "import mod_wsgi, os, time\ntaken = []\n\n@mod_wsgi.subscribe_signals\ndef signalled(name, **rest):\n    taken.append(name)\n    open('{data}/first', 'w').close()\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'%d %d' % (os.getpid(), len(taken))]\n",
+        )
+        .start();
+    let ask = || -> (i32, usize) {
+        let text = server.get("/").expect(200).text();
+        let (pid, count) = text.split_once(' ').expect("two numbers");
+        (pid.parse().expect("a pid"), count.parse().expect("a count"))
+    };
+    let (first, _) = ask();
+    let process = daemon(&server, first);
+    process.signal(Signal::SIGHUP);
+    wait_until("the first signal", || {
+        server.path("data/first").exists().then_some(())
+    });
+    // More than a pipe holds.
+    for _ in 0..100_000 {
+        process.signal(Signal::SIGUSR2);
+    }
+    assert_eq!(ask(), (first, 1));
+    server.write("data/go", "");
+    wait_until("the others", || (ask().1 > 1).then_some(()));
+    process.signal(Signal::SIGUSR1);
+    server.wait_until_gone(&[process]);
+    assert_ne!(ask().0, first);
+}
