@@ -15,7 +15,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_server_root_relative",
     "ap_exists_config_define",
     // hooks
-    "ap_hook_(check_config|test_config|post_config|pre_mpm|child_init|translate_name|map_to_storage|type_checker|fixups|check_access|handler)",
+    "ap_hook_(check_config|test_config|post_config|pre_mpm|child_init|child_status|translate_name|map_to_storage|type_checker|fixups|check_access|handler)",
     "ap_register_auth_provider",
     // log
     "ap_log_error_",

@@ -4,6 +4,8 @@
 
 #include "ap_provider.h"
 #include "apr_optional.h"
+#include "apr_poll.h"
+#include "apr_portable.h"
 #include "apr_strings.h"
 #include "http_log.h"
 #include "http_protocol.h"
@@ -83,6 +85,24 @@ void wsgi_shim_send_continue(request_rec *r)
     ap_send_interim_response(r, 0);
     r->status = status;
     r->status_line = line;
+}
+
+int wsgi_shim_stream_descriptor(conn_rec *c)
+{
+    typedef apr_status_t get_pollfd(conn_rec *, apr_pollfd_t *, apr_interval_time_t *);
+    apr_pollfd_t found = {0};
+    apr_os_file_t file = -1;
+    apr_os_sock_t socket = -1;
+    /* Not by name, so that the module loads where httpd has no such function (before 2.4.58). */
+    get_pollfd *get = (get_pollfd *) apr_dynamic_fn_retrieve("http2_get_pollfd_from_conn");
+
+    if (get == NULL || get(c, &found, NULL) != APR_SUCCESS)
+        return -1;
+    if (found.desc_type == APR_POLL_FILE && apr_os_file_get(&file, found.desc.f) == APR_SUCCESS)
+        return file;
+    if (found.desc_type == APR_POLL_SOCKET && apr_os_sock_get(&socket, found.desc.s) == APR_SUCCESS)
+        return socket;
+    return -1;
 }
 
 int wsgi_shim_is_aborted(const conn_rec *c)

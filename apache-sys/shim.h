@@ -37,6 +37,7 @@ int wsgi_shim_expects_continue(const request_rec *r);
 /* Connection. */
 /* Sends `100 Continue` if the client waits for it; the status of the answer to come stays as it is. */
 void wsgi_shim_send_continue(request_rec *r);
+int wsgi_shim_stream_descriptor(conn_rec *c);
 int wsgi_shim_is_aborted(const conn_rec *c);
 void wsgi_shim_mark_aborted(conn_rec *c);
 void wsgi_shim_close_after_answer(conn_rec *c);

@@ -79,6 +79,10 @@ fn headers(mpm: Mpm, mode: Mode) {
         let answer = with("('Last-Modified', 'Fri, 01 Jan 2999 00:00:00 GMT')");
         let modified = answer.header("Last-Modified").unwrap_or_default();
         assert!(!modified.contains("2999"), "{modified}");
+        let answer = with("('Last-Modified', 'yesterday')");
+        let epoch = Some("Thu, 01 Jan 1970 00:00:00 GMT");
+        let expected = epoch.filter(|_| !subject().differs("REQ-458"));
+        assert_eq!(answer.header("Last-Modified"), expected);
     }
     // REQ-453: conditions are the application's business.
     let request = Request::get("/case/start")

@@ -3,8 +3,9 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use wsgi_harness::{Site, is_root, subject, unprivileged_user};
+use wsgi_harness::{Site, is_root, repository, subject, unprivileged_user};
 
 const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
 
@@ -130,6 +131,82 @@ fn warnings_do_not_make_a_configuration_fail() {
         assert!(dump(&site).contains(warning), "{warning}");
     }
     assert!(text.contains("Syntax OK"));
+    let report = dump(&site);
+    assert!(
+        report.contains("daemon process group nowhere (not defined), application group %{GLOBAL}"),
+        "{report}"
+    );
+    assert_eq!(
+        report.matches("daemon process group nowhere").count(),
+        1,
+        "{report}"
+    );
+}
+
+/// DMN-106: where the check fails over a group, the report is printed all the same, and the error says where the group is written.
+#[test]
+fn the_report_of_a_configuration_that_fails() {
+    if !subject().differs("DMN-106") {
+        return;
+    }
+    let site = Site::embedded().file("apps/a.wsgi", HELLO).config(
+        "WSGIDaemonProcess blue python-home={dir}/nowhere\nWSGIScriptAlias /a {apps}/a.wsgi process-group=blue",
+    );
+    let (plain, report) = (site.check(), site.check_with(&["-DDUMP_WSGI"]));
+    for checked in [&plain, &report] {
+        assert!(!checked.accepted, "{}", checked.output);
+        let place = format!("{}:", site.path("httpd.conf").display());
+        let line = checked
+            .output
+            .lines()
+            .find(|line| line.contains("(python-home) does not exist"))
+            .unwrap_or_else(|| panic!("{}", checked.output));
+        assert!(line.contains(&place), "{line}");
+    }
+    assert!(
+        !plain.output.contains("WSGI configuration"),
+        "{}",
+        plain.output
+    );
+    assert_lines(
+        &report.output,
+        &[
+            "WSGI configuration:",
+            "blue (",
+            "/a -> ",
+            "WSGI5035: the Python home",
+        ],
+    );
+}
+
+/// The label by which SELinux may keep a process from a file is told with the permission.
+#[test]
+fn labels_are_named() {
+    if !subject().is_ours() || !is_root() {
+        return;
+    }
+    let site = Site::embedded()
+        .file("apps/a.wsgi", HELLO)
+        .config("WSGIScriptAlias /a {apps}/a.wsgi");
+    let script = site.path("apps/a.wsgi");
+    fs::set_permissions(&script, Permissions::from_mode(0o600)).unwrap();
+    // Also a kernel without SELinux keeps labels.
+    let label = "unconfined_u:object_r:user_home_t:s0";
+    let set =
+        format!("import os, sys; os.setxattr(sys.argv[1], 'security.selinux', b'{label}\\0')");
+    let set = Command::new("python3")
+        .args(["-c", &set])
+        .arg(&script)
+        .output();
+    let set = set.expect("python3 runs");
+    if !set.status.success() {
+        // A container's root may not.
+        println!("skipped: {}", String::from_utf8_lossy(&set.stderr));
+        return;
+    }
+    let text = dump(&site);
+    let expected = format!("the permission o+r is missing (SELinux label {label})");
+    assert!(text.contains(&expected), "{text}");
 }
 
 /// The warnings are in the log of a server that starts with them.
@@ -150,7 +227,7 @@ fn warnings_are_logged_at_start() {
 /// Which component, and which permission: for the script of an embedded alias and of a daemon's, through a link, and a home.
 #[test]
 fn what_a_process_cannot_read_is_named() {
-    if !subject().is_ours() || !is_root() {
+    if !is_root() {
         return;
     }
     let user = unprivileged_user();
@@ -170,6 +247,10 @@ fn what_a_process_cannot_read_is_named() {
     };
     mode("closed", 0o700);
     mode("apps/own.wsgi", 0o600);
+    check(&site);
+    if !subject().is_ours() {
+        return;
+    }
     let text = dump(&site);
     let closed = site.path("closed");
     let expected = format!(
@@ -223,4 +304,54 @@ fn only_a_named_python_has_to_be_there() {
         text.contains("python cannot be started: no Python runtime"),
         "{text}"
     );
+}
+
+/// The page about diagnosing shows a report that is one, and names no code that is not explained.
+#[test]
+fn the_page_is_true() {
+    if !subject().is_ours() || !is_root() {
+        return;
+    }
+    let page = fs::read_to_string(repository().join("docs/diagnosing.md")).unwrap();
+    let block = |language: &str| {
+        let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    let codes = fs::read_to_string(repository().join("docs/error-codes.md")).unwrap();
+    for code in page
+        .match_indices("WSGI")
+        .map(|(at, _)| page.get(at..at + 8))
+    {
+        let code = code.unwrap_or_default();
+        if code[4..].bytes().all(|byte| byte.is_ascii_digit()) {
+            assert!(codes.contains(&format!("| {code} |")), "{code}");
+        }
+    }
+    let configuration = block("apache").replace("/srv/", "{dir}/srv/");
+    let site = Site::embedded()
+        .without_application_group()
+        .file("srv/shop/shop.wsgi", HELLO)
+        .file("etc/apache2/sites-enabled/shop.conf", &configuration)
+        .config("Include {dir}/etc/apache2/sites-enabled/shop.conf");
+    fs::set_permissions(site.path("srv/shop"), Permissions::from_mode(0o700)).unwrap();
+    let folder = site.dir().to_str().unwrap().to_owned();
+    // Pythons and users are those of the machine.
+    let comparable = |text: &str| {
+        let lines = text
+            .lines()
+            .skip_while(|line| *line != "WSGI configuration:");
+        let lines = lines.filter(|line| {
+            let line = line.trim();
+            !line.starts_with("python ") && !line.starts_with("user ") && line != "Syntax OK"
+        });
+        let lines = lines.map(|line| {
+            let (start, user) = line.split_once("user '").unwrap_or((line, ""));
+            let (_, end) = user.split_once(')').unwrap_or(("", ""));
+            format!("{start}{end}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let report = site.check_with(&["-DDUMP_WSGI"]);
+    let report = report.output.replace(&folder, "");
+    assert_eq!(comparable(&report), comparable(&block("text")));
 }

@@ -3,7 +3,7 @@
 //! each answer on the connection, in order, and how it ends. The same tables hold for the original, but where a row is named.
 
 use wsgi_harness::http::ReadFailure;
-use wsgi_harness::{Mode, Mpm, Server, Site, matrix, subject};
+use wsgi_harness::{Curl, Mode, Mpm, Server, Site, matrix, subject};
 
 /// Tells what it got: path and query as ASCII literals, bytes of the body, headers of the client.
 const MIRROR: &str = r#"
@@ -47,12 +47,33 @@ CASES = {
     "not-modified": ("304 Not Modified", [("ETag", '"x"')], b"HTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
     "fake-end": ("200 OK", [], b"0\r\n\r\nHTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
     "own-chunks": ("200 OK", [("Transfer-Encoding", "chunked")], b"0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    "status-cr": ("200 O\rK", [], b"x"),
+    "status-wide": ("200 \u0100", [], b"x"),
+    "value-fold": ("200 OK", [("X-A", "a\r\n b")], b"x"),
+    "value-wide": ("200 OK", [("X-A", "\u010d\u010a")], b"x"),
+    "two-lengths": ("200 OK", [("Content-Length", "3"), ("Content-Length", "30")], b"xyzHTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "two-lengths-down": ("200 OK", [("Content-Length", "30"), ("Content-Length", "3")], b"xyzHTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "length-zero": ("200 OK", [("Content-Length", "0")], b"HTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "length-and-chunks": ("200 OK", [("Content-Length", "3"), ("Transfer-Encoding", "chunked")], b"0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    "own-identity": ("200 OK", [("Transfer-Encoding", "identity")], b"x"),
+    "no-content-length": ("204 No Content", [("Content-Length", "30")], b"HTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "interim": ("100 Continue", [("X-A", "1")], b"HTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "hints": ("103 Early Hints", [], b"HTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "switching": ("101 Switching Protocols", [("Connection", "Upgrade"), ("Upgrade", "x")], b"HTTP/1.1 200 OK\r\nX-Injected: 1\r\n\r\n"),
+    "zero": ("000 x", [], b"x"),
     "length-long": ("200 OK", [("Content-Length", "60")], b"xyz"),
 }
 
 def application(environ, start_response):
-    status, headers, body = CASES[environ["PATH_INFO"][1:]]
-    start_response(status, headers)
+    how, _, case = environ["PATH_INFO"][1:].rpartition("/")
+    status, headers, body = CASES[case]
+    write = start_response(status, headers)
+    if how == "written":
+        for byte in body:
+            write(bytes([byte]))
+        return []
+    if how == "pieces":
+        return (bytes([byte]) for byte in body)
     return [body]
 "#;
 
@@ -205,6 +226,17 @@ fn paths_and_queries(mpm: Mpm, mode: Mode) {
         ("query, line end", 0, get(b"/app?%0d%0aX-Injected:1"), &["200 '/app' '' '%0d%0aX-Injected:1' 0", LAST_ANSWER]),
         ("query, raw byte", 0, get(b"/app?\xe9"), &["200 '/app' '' '\\xe9' 0", LAST_ANSWER]),
         ("query, raw byte, unsafe", 2, get(b"/app?\xe9"), &["200 '/app' '' '\\xe9' 0", LAST_ANSWER]),
+        ("query, raw nul", 0, get(b"/app?a\0b"), &["400"]),
+        ("query, up", 0, get(b"/app?/../../x"), &["200 '/app' '' '/../../x' 0", LAST_ANSWER]),
+        ("query, long", 0, get(&[b"/app?".as_slice(), &b"q".repeat(8000)].concat()), &["200 '/app' '' 'qqqqqqqq...(8000) 0", LAST_ANSWER]),
+        ("nul in the alias", 0, get(b"/ap%00p"), &["404", LAST_ANSWER]),
+        ("nul, slashes kept", 1, get(b"/app/%00"), &["404", LAST_ANSWER]),
+        ("nul, slashes decoded", 2, get(b"/app/%00"), &["404", LAST_ANSWER]),
+        ("encoded twice", 0, get(b"/app/%2500/%252e%252e%252f"), &["200 '/app' '/%00/%2e%2e%2f' '' 0", LAST_ANSWER]),
+        ("up, slashes kept", 1, get(b"/app/..%2f..%2fx"), &["200 '/app' '/..%2f..%2fx' '' 0", LAST_ANSWER]),
+        ("up, slashes decoded", 2, get(b"/app/..%2f..%2fx"), &["404", LAST_ANSWER]),
+        ("up, half encoded", 0, get(b"/app/.%2e/x"), &["404", LAST_ANSWER]),
+        ("up, backslash", 0, get(b"/app/..%5c..%5cx"), &["200 '/app' '/..\\\\..\\\\x' '' 0", LAST_ANSWER]),
         ("query only", 0, get(b"?x"), &["404", LAST_ANSWER]),
         ("absolute", 0, get(b"http://other.example/app/x"), &["200 '/app' '/x' '' 0", LAST_ANSWER]),
         ("asterisk", 0, get(b"*"), &["400"]),
@@ -224,6 +256,7 @@ fn headers(mpm: Mpm, mode: Mode) {
         let all: Vec<String> = (0..count).map(|number| format!("X-A: {number}")).collect();
         all.join("\r\n").into_bytes()
     };
+    let long_name = format!("200 '/app' '' '' 0 {}='1'", "X".repeat(8180));
     #[rustfmt::skip] // one row, one line
     let rows: &[Row<'_>] = &[
         ("nothing", 0, with(b"X-A:"), &["200 '/app' '' '' 0 X_A=''", LAST_ANSWER]),
@@ -231,9 +264,16 @@ fn headers(mpm: Mpm, mode: Mode) {
         ("twice", 0, with(b"X-A: a\r\nx-a: b"), &["200 '/app' '' '' 0 X_A='a, b'", LAST_ANSWER]),
         ("cookies", 0, with(b"Cookie: a=1\r\nCookie: b=\"2"), &["200 '/app' '' '' 0 COOKIE='a=1, b=\"2'", LAST_ANSWER]),
         ("cookie bytes", 0, with(b"Cookie: a=\xff\x80; b=%00"), &[ "200 '/app' '' '' 0 COOKIE='a=\\xff\\x80; b=%00'", LAST_ANSWER]),
+        ("cookie, nul", 0, with(b"Cookie: a=\0"), &["400"]),
+        ("cookie, line feed", 0, with(b"Cookie: a=\nX-A: 1"), &["400"]),
+        ("cookie, 8 KB", 0, with(&[b"Cookie: ".as_slice(), &b"c".repeat(8180)].concat()), &["200 '/app' '' '' 0 COOKIE='cccccccc...(8180)", LAST_ANSWER]),
+        ("name, 8 KB", 0, with(&[&b"X".repeat(8180)[..], b": 1"].concat()), &[&long_name, LAST_ANSWER]),
+        ("name, over 8 KB", 0, with(&[&b"X".repeat(8200)[..], b": 1"].concat()), &["400"]),
+        ("credentials", 0, with(b"Authorization: Basic eDp5\r\nProxy-Authorization: Basic eDp5"), &["200 '/app' '' '' 0", LAST_ANSWER]),
         ("underscore", 0, with(b"X_A: 1"), &["200 '/app' '' '' 0", LAST_ANSWER]),
         ("underscore and hyphen", 0, with(b"X_A: evil\r\nX-A: good"), &["200 '/app' '' '' 0 X_A='good'", LAST_ANSWER]),
         ("dot", 0, with(b"X.A: 1"), &["200 '/app' '' '' 0", LAST_ANSWER]),
+        ("proxy, twice", 0, with(b"pROXY: a\r\nProxy: b"), &["200 '/app' '' '' 0", LAST_ANSWER]),
         ("proxy", 0, with(b"Proxy: http://evil/"), &["200 '/app' '' '' 0", LAST_ANSWER]),
         ("length with underscore", 0, with(b"Content_Length: 5"), &["200 '/app' '' '' 0", LAST_ANSWER]),
         ("encoding with underscore", 0, with(b"Transfer_Encoding: chunked"), &["200 '/app' '' '' 0", LAST_ANSWER]),
@@ -296,6 +336,13 @@ fn framing_of_requests(mpm: Mpm, mode: Mode) {
         ("no encoding", 0, post("Transfer-Encoding:", chunk), &["400"]),
         ("chunks in HTTP/1.0", 0, format!("POST /app HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{LAST}").into_bytes(), &["200 '/app' '' '' 5"]),
         ("extension", 0, post("Transfer-Encoding: chunked", "5;a=b\r\nhello\r\n0\r\n\r\n"), &["200 '/app' '' '' 5", LAST_ANSWER]),
+        ("no chunk size", 0, post("Transfer-Encoding: chunked", "zz\r\nhello\r\n0\r\n\r\n"), &["400"]),
+        ("negative chunk size", 0, post("Transfer-Encoding: chunked", "-5\r\nhello\r\n0\r\n\r\n"), &["400"]),
+        ("chunk size 0x5", 0, post("Transfer-Encoding: chunked", "0x5\r\nhello\r\n0\r\n\r\n"), &["400"]),
+        ("huge chunk size", 0, post("Transfer-Encoding: chunked", "FFFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n"), &["413"]),
+        ("chunk over its size", 0, post("Transfer-Encoding: chunked", "5\r\nhelloX\r\n0\r\n\r\n"), &["400"]),
+        ("chunk under its size", 0, post("Transfer-Encoding: chunked", "5\r\nhell\r\n0\r\n\r\n"), &["400"]),
+        ("chunks with line feeds only", 0, post("Transfer-Encoding: chunked", "5\nhello\n0\n\n"), &["400"]),
         ("trailer", 0, post("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\nX-Evil: 1\r\n\r\n"), &["200 '/app' '' '' 5", LAST_ANSWER]),
         ("a body of GET", 0, format!("GET /app HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello{LAST}").into_bytes(), &["200 '/app' '' '' 5", LAST_ANSWER]),
         ("a request as body", 0, post(&format!("Content-Length: {}", LAST.len()), LAST), &["200 '/app' '' '' 62", LAST_ANSWER]),
@@ -305,6 +352,14 @@ fn framing_of_requests(mpm: Mpm, mode: Mode) {
     converse(&server, rows);
     server.expect_log("WSGI0138");
     server.expect_log("WSGI0139");
+    // Chunks that are none; embedded the application sees it when it reads, in daemon mode it is not called.
+    server.expect_log(match mode {
+        Mode::Embedded => "WSGI0174",
+        Mode::Daemon => "WSGI0126",
+    });
+    if !subject().is_ours() {
+        server.allow_log("WSGI0174");
+    }
 }
 matrix!(framing_of_requests: event / embedded daemon);
 
@@ -348,8 +403,48 @@ fn framing_of_answers(mpm: Mpm, mode: Mode) {
         ("fake-end", 0, ask("fake-end"), &["200 0\r\n\r\nHTTP/1.1 200 OK\r\nX-Injected: 1", LAST_ANSWER]),
         ("head, fake-end", 0, head("fake-end"), &["200", LAST_ANSWER]),
         ("head, length-short", 0, head("length-short"), &["200", LAST_ANSWER]),
+        ("status-cr", 0, ask("status-cr"), &["500"]),
+        ("status-wide", 0, ask("status-wide"), &["500"]),
+        ("value-fold", 0, ask("value-fold"), &["500"]),
+        ("value-wide", 0, ask("value-wide"), &["500"]),
+        ("two-lengths", 0, ask("two-lengths"), &["200 xyzHTTP/1.1 200 OK\r\nX-Injected", LAST_ANSWER]),
+        ("two-lengths-down", 0, ask("two-lengths-down"), &["200 xyz", LAST_ANSWER]),
+        ("length-zero", 0, ask("length-zero"), &["200", LAST_ANSWER]),
+        ("no-content-length", 0, ask("no-content-length"), &["204", LAST_ANSWER]),
+        ("written/length-short", 0, ask("written/length-short"), &["200 xyz", LAST_ANSWER]),
+        ("pieces/length-short", 0, ask("pieces/length-short"), &["200 xyz", LAST_ANSWER]),
+        ("written/fake-end", 0, ask("written/fake-end"), &["200 0\r\n\r\nHTTP/1.1 200 OK\r\nX-Injected: 1", LAST_ANSWER]),
+        ("written/no-content", 0, ask("written/no-content"), &["204", LAST_ANSWER]),
+        ("head, length-long", 0, head("length-long"), &["200", LAST_ANSWER]),
+        ("head, no-content", 0, head("no-content"), &["204", LAST_ANSWER]),
+        ("head, two-lengths", 0, head("two-lengths"), &["200", LAST_ANSWER]),
     ];
     converse(&server, rows);
+    // The body of an answer that is not the last one would be taken for the next answer. A client that skips the head of such
+    // an answer sees nothing but the end.
+    if subject().differs("REQ-452") {
+        #[rustfmt::skip] // one row, one line
+        let rows: &[Row<'_>] = &[
+            ("interim", 0, ask("interim"), &[]),
+            ("hints", 0, ask("hints"), &[]),
+            ("switching", 0, ask("switching"), &["101"]),
+            ("zero", 0, ask("zero"), &["0"]),
+            ("head, interim", 0, head("interim"), &[]),
+            ("pieces/interim", 0, ask("pieces/interim"), &[]),
+            ("written/hints", 0, ask("written/hints"), &[]),
+        ];
+        converse(&server, rows);
+    }
+    if subject().differs("REQ-451") {
+        #[rustfmt::skip] // one row, one line
+        let rows: &[Row<'_>] = &[
+            // Apache's own refusal.
+            ("own-identity", 0, ask("own-identity"), &["500"]),
+            ("length-and-chunks", 0, ask("length-and-chunks"), &["200 (cut short)"]),
+            ("head, own-chunks", 0, head("own-chunks"), &["200"]),
+        ];
+        converse(&server, rows);
+    }
     // Apache refuses it itself; the original's embedded error page is cut short.
     let told = conversation(&server, 0, &ask("value-control"));
     assert!(told.len() == 1 && told[0].starts_with("500"), "{told:?}");
@@ -374,3 +469,21 @@ fn framing_of_answers(mpm: Mpm, mode: Mode) {
     server.expect_log("AH02430");
 }
 matrix!(framing_of_answers: event / embedded daemon);
+
+/// REQ-452: over HTTP/2 the stream of an answer that is not the last one is reset, and the next request is served.
+fn interim_answers_over_http2(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["http2"])
+        .file("apps/answers.wsgi", ANSWERS)
+        .config("Protocols h2c http/1.1\nWSGIScriptAlias /answers {apps}/answers.wsgi")
+        .start();
+    let browser = Curl::http2(&server);
+    for case in ["interim", "hints", "switching", "zero"] {
+        let answer = browser.get(&format!("/answers/{case}"));
+        assert_ne!(answer.exit, 0, "{case}: {}", answer.head);
+        assert_eq!(answer.text(), "", "{case}");
+        let answer = browser.get("/answers/length-zero").expect(200);
+        assert_eq!((answer.version.as_str(), answer.exit), ("2", 0), "{case}");
+    }
+}
+matrix!(interim_answers_over_http2: event / embedded daemon);

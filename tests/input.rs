@@ -369,6 +369,21 @@ fn malformed_chunks(mpm: Mpm, mode: Mode) {
     } else {
         assert!(matches!(answer.status, 400 | 500), "{}", answer.shown());
     }
+    if subject().differs("REQ-506") {
+        // httpd's page, once, and nothing behind it.
+        assert_eq!(answer.status, 400);
+        assert_eq!(
+            answer.text().matches("<html>").count(),
+            1,
+            "{}",
+            answer.shown()
+        );
+        assert!(
+            answer.text().trim_end().ends_with("</html>"),
+            "{}",
+            answer.shown()
+        );
+    }
 }
 matrix!(malformed_chunks: event);
 

@@ -2,9 +2,22 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use wsgi_harness::{Mode, Mpm, Site, is_root, matrix, subject};
+
+/// Daemon and runtimes of this build in another folder.
+fn copy_installed(folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder of the site");
+    let built = subject().module().with_file_name("mod_wsgi");
+    let runtimes = fs::read_dir(&built).expect("runtimes").flatten();
+    let daemon = subject().module().with_file_name("mod_wsgi-daemon");
+    for from in runtimes.map(|entry| entry.path()).chain([daemon]) {
+        let to = folder.join(from.file_name().expect("a file"));
+        fs::copy(&from, to).expect("a copy");
+    }
+}
 
 /// REQ-472, DMN-127: runtimes in a folder that is closed to Apache's user (a checkout below /root). The record says so, and
 /// not that nothing is installed.
@@ -15,14 +28,7 @@ fn a_closed_folder(mpm: Mpm, mode: Mode) {
     }
     let site = Site::new(mpm, mode).cases();
     let folder = site.path("closed/mod_wsgi");
-    fs::create_dir_all(&folder).expect("a folder of the site");
-    let built = subject().module().with_file_name("mod_wsgi");
-    let runtimes = fs::read_dir(&built).expect("runtimes").flatten();
-    let daemon = subject().module().with_file_name("mod_wsgi-daemon");
-    for from in runtimes.map(|entry| entry.path()).chain([daemon]) {
-        let to = folder.join(from.file_name().expect("a file"));
-        fs::copy(&from, to).expect("a copy");
-    }
+    copy_installed(&folder);
     let closed = fs::Permissions::from_mode(0o700);
     fs::set_permissions(site.path("closed"), closed).expect("permissions");
     let server = site
@@ -45,6 +51,35 @@ fn a_closed_folder(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(a_closed_folder: event);
+
+/// As root, Apache neither runs nor loads what somebody else could replace, and says what is to be done about it.
+#[test]
+fn files_that_others_may_write() {
+    if !is_root() || !subject().is_ours() {
+        return;
+    }
+    let site = Site::daemon();
+    let folder = site.path("shared");
+    copy_installed(&folder);
+    let site = site.config(&format!("WSGIRuntimeDirectory {}", folder.display()));
+    let fine = site.check();
+    assert!(fine.accepted, "{}", fine.output);
+    let files = fs::read_dir(&folder).expect("our own folder").flatten();
+    let names = files.map(|entry| entry.path()).chain([folder.clone()]);
+    for path in names {
+        let set = |mode| {
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(&path, mode).expect("permissions");
+        };
+        set(0o775);
+        let refused = site.check();
+        set(0o755);
+        let text = format!("'{}' has mode 0775", path.display());
+        assert!(!refused.accepted, "{}", path.display());
+        assert!(refused.output.contains(&text), "{}", refused.output);
+        assert!(refused.output.contains("chmod go-w"), "{}", refused.output);
+    }
+}
 
 /// `sudo make install` takes what the user has built, wherever root would build, and says what is missing.
 #[test]

@@ -38,7 +38,7 @@ fn group_of(mode: Mode) -> &'static str {
     }
 }
 
-/// DIR-094, DIR-095, DIR-097, DIR-098, DIR-102, API-022, API-023: for each setting the section with the most selectors
+/// DIR-094, DIR-095, DIR-097, DIR-098, DIR-102, API-022, API-023, API-909: for each setting the section with the most selectors
 /// wins, among equals the last one; names are compared as they are, and `%{GLOBAL}` is the main interpreter.
 fn sections(mpm: Mpm, mode: Mode) {
     let own = group_of(mode);
@@ -68,11 +68,15 @@ fn sections(mpm: Mpm, mode: Mode) {
         <WSGIInterpreterOptions application-group=TWO>
             WSGIRestrictSignal Off
         </WSGIInterpreterOptions>
+        SetEnvIf Request_URI ^/one NAME=one
+        <WSGIInterpreterOptions application-group=%{{ENV:NAME}} process-group={own}>
+            WSGIRestrictStdin On
+        </WSGIInterpreterOptions>
         <WSGIInterpreterOptions>
             WSGIRestrictStdout On
         </WSGIInterpreterOptions>"
     );
-    let server = site(mpm, mode, &config).start();
+    let server = site(mpm, mode, &config).modules(&["setenvif"]).start();
     for (interpreter, stdout, signals) in [
         ("one", "Restricted", "function"),
         ("main", "TextIOWrapper", "function"),
@@ -338,13 +342,14 @@ fn homes_that_are_none() {
         server.get("/main").expect(500);
         let record = server.wait_for_log(code);
         assert!(record.contains(&server.fill(home)), "{}", record.line);
-        // The last two: what Python itself writes, line by line.
+        // The last three: what Python itself writes, line by line.
         for code in [
             "WSGI0036",
             "WSGI0210",
             "WSGI0001",
             "WSGI0002",
             "WSGI503",
+            "Could not find the standard library directory",
             "Python path configuration:",
             "  ",
         ] {
@@ -431,6 +436,8 @@ def application(environ, start_response):
             .start();
         server.get("/main").expect(200);
         server.get("/one").expect(200);
+        // The only slot is taken while the old child ends.
+        server.allow_log("AH03490");
         let path = server.path("data/notes");
         let processes = server.children();
         server.graceful();

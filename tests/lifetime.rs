@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Answer, Process, Request, Server, Site, subject, wait_until};
+use wsgi_harness::{
+    Answer, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
+};
 
 const FACTS: &str = include_str!("apps/facts.wsgi");
 
@@ -277,3 +279,31 @@ fn busy_processes_get_no_requests() {
         "{pids:?} and {held}"
     );
 }
+
+/// An application that forks: the copy may end as it likes, also with the `exit` of C, which lets threads tidy up. It does not wait for
+/// locks that nobody in the copy can release.
+fn forked_copies(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .script(
+            "/fork",
+            "
+import ctypes, os
+
+def application(environ, start_response):
+    child = os.fork()
+    if child == 0:
+        if environ['QUERY_STRING'] == 'python':
+            os._exit(7)
+        ctypes.PyDLL(None).exit(7)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    start_response('200 OK', [])
+    return [b'%d' % code]
+",
+        )
+        .start();
+    for how in ["python", "c"] {
+        let answer = server.get(&format!("/fork?{how}")).expect(200);
+        assert_eq!(answer.text(), "7", "{how}");
+    }
+}
+matrix!(forked_copies: event prefork);

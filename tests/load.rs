@@ -16,7 +16,10 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
     Site::new(mpm, mode)
         .daemon_options("processes=2 threads=8")
         .config(match mpm {
-            Mpm::Prefork => "StartServers 10\nMaxRequestWorkers 70\nServerLimit 80",
+            // Enough spare ones wanted, so that httpd starts many at a time: else some clients wait for a process to the end.
+            Mpm::Prefork => {
+                "StartServers 10\nMinSpareServers 20\nMaxSpareServers 80\nMaxRequestWorkers 70\nServerLimit 80"
+            }
             _ => "StartServers 2\nThreadsPerChild 40\nMaxRequestWorkers 80\nServerLimit 4\nMaxSpareThreads 200",
         })
         .script("/", ANSWERING)

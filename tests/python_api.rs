@@ -238,3 +238,83 @@ fn one_process() {
     server.expect_log("complained");
     server.allow_log("printed");
 }
+
+/// API-117, API-152: a record below Apache's level is dropped before it is formatted: the request's level, where it has one.
+fn log_levels(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .log_level("notice wsgi:warn")
+        .modules(&["setenvif"])
+        .config(
+            "<Location /verbose>
+                LogLevel wsgi:debug
+            </Location>
+            <Location /quiet>
+                LogLevel wsgi:error
+            </Location>",
+        )
+        .script(
+            "/",
+            "import logging, mod_wsgi
+
+logger = logging.Logger('mine')
+logger.addHandler(mod_wsgi.LogHandler())
+
+class Text:
+    def __init__(self, text, path):
+        self.text, self.path, self.was_formatted = text, path, False
+
+    def __str__(self):
+        self.was_formatted = True
+        return '%s at %s' % (self.text, self.path)
+
+def application(environ, start_response):
+    texts = [Text(name, environ['PATH_INFO']) for name in ('debugging', 'warning', 'failing')]
+    logger.debug(texts[0])
+    logger.warning(texts[1])
+    logger.error(texts[2])
+    start_response('200 OK', [])
+    return [repr([text.was_formatted for text in texts]).encode()]
+",
+        )
+        .start();
+    let formatted = |path: &str| server.get(path).expect(200).text();
+    assert_eq!(formatted("/plain"), "[False, True, True]");
+    // A daemon knows the level of its group's server. What is notice or worse is only dropped by httpd itself.
+    let verbose = match mode {
+        Mode::Embedded => "[True, True, True]",
+        Mode::Daemon => "[False, True, True]",
+    };
+    assert_eq!(formatted("/verbose"), verbose);
+    assert_eq!(formatted("/quiet"), "[False, True, True]");
+    for text in ["warning at", "failing at"] {
+        server.expect_log(text);
+    }
+    let count = |text: &str| server.log().count(text);
+    assert_eq!(count("failing at"), 3);
+    assert_eq!(count("debugging at /plain"), 0);
+    assert_eq!(
+        count("debugging at /verbose"),
+        usize::from(mode == Mode::Embedded)
+    );
+    // What the child knows of the request is asked when the record comes to it.
+    let is_kept = mode == Mode::Daemon && !subject().is_ours();
+    assert_eq!(count("warning at /quiet"), usize::from(is_kept));
+}
+matrix!(log_levels: event);
+
+/// API-114: a service process has no threads for requests.
+#[test]
+fn threads_of_a_service() {
+    let server = Site::daemon()
+        .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .file(
+            "apps/service.wsgi",
+            "import mod_wsgi\nwith open('{data}/facts', 'w') as f:\n    f.write('%s %s\\n' % (mod_wsgi.process_group, mod_wsgi.threads_per_process))\n",
+        )
+        .start();
+    wait_until("the service", || {
+        let facts = std::fs::read_to_string(server.path("data/facts")).ok()?;
+        (facts == "service 0\n").then_some(())
+    });
+    server.allow_log("'service'");
+}

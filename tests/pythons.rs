@@ -216,7 +216,7 @@ fn gils(mpm: Mpm, mode: Mode, version: &str) -> Site {
         .cases()
 }
 
-/// DIR-091, DIR-101, API-021, API-024: an interpreter with a GIL of its own has its own switch interval and CPython's rules
+/// DIR-075, DIR-091, DIR-101, API-017, API-021, API-024: an interpreter with a GIL of its own has its own switch interval and CPython's rules
 /// for isolated interpreters; the main one has neither, and those without share its GIL.
 fn own_gil(mpm: Mpm, mode: Mode) {
     for version in several() {
@@ -327,6 +327,52 @@ fn a_gil_holds_up_its_own_interpreter_only() {
             std::io::Write::write_all(&mut file, b"1").expect("mine");
             let answer = waiting.read_answer("GET").expect("an answer").expect(200);
             assert_eq!(answer.text(), "spun", "{version}");
+        }
+    }
+}
+
+/// DMN-432: the stacks of requests that take too long, of those too that run under another GIL meanwhile.
+#[test]
+#[ignore = "needs several Pythons: make test-pythons"]
+fn stacks_behind_every_gil() {
+    for version in several() {
+        let server = gils(Mpm::Event, Mode::Daemon, &version)
+            .daemon_options(&format!(
+                "processes=1 threads=5 python-version={version} request-timeout=1 graceful-timeout=0 shutdown-timeout=1"
+            ))
+            .start();
+        for text in ["WSGI0146", "WSGI0147", "'live'"] {
+            server.allow_log(text);
+        }
+        server.case(
+            "holding",
+            "import os\n\ndef holds_here():\n    open('{data}/held', 'a').close()\n    while not os.path.exists('{data}/go'):\n        pass\n\ndef application(environ, start_response):\n    holds_here()\n    start_response('200 OK', [])\n    return [b'held']\n",
+        );
+        let _held: Vec<_> = ["/own/holding", "/shared/holding", "/case/holding"]
+            .into_iter()
+            .map(|path| {
+                let mut connection = server.connect();
+                connection.send_bytes(Request::get(path).bytes());
+                connection
+            })
+            .collect();
+        for interpreter in [
+            "main interpreter",
+            "sub-interpreter 'own'",
+            "sub-interpreter 'shared'",
+        ] {
+            wait_until(interpreter, || {
+                let headings = server.log().matching("Stack of thread ");
+                let found = headings.iter().any(|record| record.contains(interpreter));
+                found.then_some(())
+            });
+        }
+        let frames = server.log().matching("in holds_here");
+        assert_eq!(frames.len(), 3, "{version}: {frames:?}");
+        for frame in frames {
+            let line = frame.contains("holding.wsgi\", line 5")
+                || frame.contains("holding.wsgi\", line 6");
+            assert!(line, "{}", frame.line);
         }
     }
 }

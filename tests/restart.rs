@@ -1,6 +1,6 @@
 //! Starting, restarting and stopping httpd: nothing is left, and with ours no request fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{
@@ -272,6 +272,59 @@ fn requests_in_progress(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(requests_in_progress: event worker prefork);
+
+/// DMN-550: all children are busy at a graceful restart, so that none ends and makes room: httpd would sleep for a second
+/// before it starts new ones. What interrupts its sleep is gone as soon as there is a child. The waits are printed; with
+/// `WSGI_LONG` the shortest must show that httpd did not sleep.
+fn all_children_are_busy(mpm: Mpm, mode: Mode) {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=1 threads=8")
+        .script("/echo", ECHO)
+        .start();
+    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    name = '{data}/' + e['QUERY_STRING']\n    open(name, 'w').close()\n    while not os.path.exists(name + '-go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'end']\n");
+    let mut waits = Vec::new();
+    for number in 0..4 {
+        let mut held = Vec::new();
+        // One, which this keeps.
+        for (index, _) in server.children().iter().enumerate() {
+            let name = format!("held-{number}-{index}");
+            let mut connection = server.connect();
+            connection.send_bytes(Request::get(&format!("{url}?{name}")).close().bytes());
+            wait_until("a held request", || {
+                server.path(&format!("data/{name}")).exists().then_some(())
+            });
+            held.push((connection, name));
+        }
+        server.graceful();
+        let begin = Instant::now();
+        server.send(&Request::get("/echo?x").close()).expect(200);
+        waits.push(begin.elapsed());
+        wait_until("the parent to handle SIGURG no more", || {
+            let caught = server.parent().status("SigCgt")?;
+            let caught = u64::from_str_radix(&caught, 16).ok()?;
+            (caught & (1 << (Signal::SIGURG as i32 - 1)) == 0).then_some(())
+        });
+        for (mut connection, name) in held {
+            server.write(&format!("data/{name}-go"), "");
+            assert_eq!(
+                connection.read_answer("GET").expect("an answer").text(),
+                "end"
+            );
+        }
+    }
+    println!("waits for a new child ({mpm:?}, {mode:?}): {waits:?}");
+    if std::env::var_os("WSGI_LONG").is_some() {
+        assert!(
+            waits.iter().min() < Some(&Duration::from_millis(800)),
+            "{waits:?}"
+        );
+    }
+}
+matrix!(all_children_are_busy: event);
 
 /// DMN-550: a hard restart does not wait for requests that hang.
 fn hanging_requests_do_not_keep_httpd(mpm: Mpm, mode: Mode) {

@@ -82,6 +82,58 @@ fn aliases() {
     server.expect_log("[script {apps}/environ.wsgior] WSGI0135");
 }
 
+/// DIR-007, REQ-113: what stands for the groups of an expression, and what does not. Behind the script the target is PATH_INFO.
+#[test]
+fn substitutions() {
+    let rows = [
+        ("one", "([a-z]+)/([a-z]+)", "<$1><$2>", "ab/cd", "<ab><cd>"),
+        ("twice", "([a-z]+)", "<$1$1>", "ab", "<abab>"),
+        ("whole", "([a-z]+)", "<$0>", "ab", "</whole/ab>"),
+        ("absent", "([a-z]+)(/none)?", "<$1><$2>", "ab", "<ab><>"),
+        ("beyond", "([a-z]+)", "<$2>", "ab", "<>"),
+        ("two-digits", "([a-z]+)", "<$10>", "ab", "<ab0>"),
+        ("ampersand", "([a-z]+)", "<&>", "ab", "<&>"),
+        ("escaped", "([a-z]+)", "<\\$1>", "ab", "<$1>"),
+        ("dollar", "([a-z]+)", "<$>", "ab", "<$>"),
+        ("named", "(?<name>[a-z]+)", "<$1>", "ab", "<ab>"),
+        ("rest", "([a-z]+)", "<$1>", "ab/rest", "<ab>/rest"),
+        ("decoded", "(.+)", "<$1>", "%41%24%31", "<A$1>"),
+        ("spaces", "(.+)", "<$1>", "a%20b", "<a b>"),
+        ("bytes", "(.+)", "<$1>", "%c3%a9", "<\u{c3}\u{a9}>"),
+        ("case", "(?i)([a-z]+)", "<$1>", "AB", "<AB>"),
+        ("dots", "(.+)", "<$1>", "a/../../../etc/passwd", ""),
+        ("encoded-dots", "(.+)", "<$1>", "a/%2e%2e/b", "<b>"),
+    ];
+    let mut site = Site::embedded().shared("environ.wsgi");
+    for (name, expression, target, _, _) in rows {
+        site = site.config(&format!(
+            "WSGIScriptAliasMatch ^/{name}/{expression} \"{{apps}}/environ.wsgi/{target}\""
+        ));
+    }
+    let server = site.start();
+    let mut wrong = Vec::new();
+    for (name, _, _, path, expected) in rows {
+        let answer = server.get(&format!("/{name}/{path}"));
+        let found = match answer.status {
+            200 => value(&answer, "PATH_INFO"),
+            _ => String::new(),
+        };
+        let expected = if expected.is_empty() {
+            String::new()
+        } else {
+            format!("/{expected}").replace("//", "/")
+        };
+        if found != expected {
+            wrong.push(format!(
+                "{name}: {found:?} instead of {expected:?} ({})",
+                answer.status
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    server.allow_log("AH10244");
+}
+
 /// DIR-006, REQ-113: an alias for everything.
 #[test]
 fn alias_of_the_root() {

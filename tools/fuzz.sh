@@ -14,6 +14,8 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1"
+# libFuzzer is C++.
+command -v c++ >/dev/null || export CXX=clang++
 # With --target, so that build scripts and macros are compiled without them.
 CARGO_TARGET_DIR=$folder cargo build --manifest-path fuzz/Cargo.toml --locked --release --bins --target "$host"
 
@@ -32,7 +34,7 @@ for target in "${targets[@]}"; do
     fi
     log=$found/log
     status=0
-    "$folder/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
+    "$folder/$host/release/$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="$found/" "$corpus" "${seeds[@]}" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     if ((status == 0)); then

@@ -12,6 +12,7 @@ has_cargo() { command -v cargo >/dev/null; }
 
 too_old() {
     echo "setup: cargo $needed or later is needed, $1." >&2
+    [[ -z ${SUDO_USER:-} ]] || echo "Run make without sudo if $SUDO_USER has it." >&2
     echo "Install it from https://rustup.rs, and run make again in the same shell:" >&2
     echo "    curl -sSf https://sh.rustup.rs | sh -s -- -y && . \"\$HOME/.cargo/env\"" >&2
     exit 1

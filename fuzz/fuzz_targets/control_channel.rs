@@ -25,6 +25,8 @@ fn message<T: Debug + Serialize + DeserializeOwned>(packet: &[u8], limit: usize)
         return;
     };
     assert!(packet.len() <= MAX_MESSAGE);
+    let longer = [packet, &[0]].concat();
+    assert!(decode::<T>(&longer).is_err(), "{message:?}");
     let once = encode(&message).expect("it was short enough once");
     assert!(once.len() <= packet.len(), "{message:?}");
     let again = decode::<T>(&once).expect("it was encoded just now");

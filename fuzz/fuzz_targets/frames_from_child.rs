@@ -23,6 +23,15 @@ fuzz_target!(|input: &[u8]| {
                 // The flags of a Hello say nothing.
                 again[1] = header.flags;
             }
+            Kind::BodyFile => {
+                let Ok(span) = within(0, || FileSpan::decode(payload)) else {
+                    continue;
+                };
+                let end = span.offset.checked_add(span.len);
+                assert!(end.is_some_and(|end| i64::try_from(end).is_ok()));
+                span.encode_body(&mut again);
+                again[1] = header.flags;
+            }
             Kind::Request => {
                 let Ok(head) = within(0, || RequestHead::decode(payload)) else {
                     continue;
@@ -30,13 +39,6 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(head.environ.iter().count(), head.environ.len());
                 head.encode(&mut again, header.flags, head.environ.iter())
                     .expect("it was short enough once");
-            }
-            Kind::BodyFile => {
-                let Ok(span) = within(0, || FileSpan::decode(payload)) else {
-                    continue;
-                };
-                span.encode_body(&mut again);
-                again[1] = header.flags;
             }
             kind => encode_plain(&mut again, kind, header.flags, payload)
                 .expect("it was short enough once"),

@@ -22,6 +22,8 @@ fuzz_target!(|input: &[u8]| {
             b"WSGInnnn: ".len()
         };
         assert!(code == 0 || flags & CODE_FIRST != 0);
+        let digits = record[..code].iter().filter(|byte| byte.is_ascii_digit());
+        assert!(code == 0 || digits.count() == 4);
         assert_eq!(record[code..code + prefix.len()], prefix);
         assert_eq!(
             [&record[..code], &record[code + prefix.len()..]].concat(),

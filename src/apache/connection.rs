@@ -149,6 +149,18 @@ impl<'r> Connection<'r> {
         known.then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
     }
 
+    /// Descriptor that becomes readable with the body of this stream of another connection; None where mod_http2 has none
+    /// (before httpd 2.4.58).
+    pub fn stream_descriptor(&self) -> Option<BorrowedFd<'r>> {
+        if self.record().master.is_null() {
+            return None;
+        }
+        // SAFETY: a live connection.
+        let descriptor = unsafe { apache_sys::wsgi_shim_stream_descriptor(self.as_ptr()) };
+        // SAFETY: mod_http2 keeps the pipe open as long as the stream has a request.
+        (descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
+    }
+
     /// Timeout of each read from and write to the client; None if there is none.
     pub fn socket_timeout(&self) -> Option<Duration> {
         // SAFETY: a live connection; its socket lives as long.

@@ -270,12 +270,21 @@ impl<'r> Request<'r> {
     }
 
     /// Sets the status, and the line (`200 OK`) if the application gave a reason; None for httpd's own.
+    ///
+    /// A status below 200 is no last answer for a client: it takes what follows for the head of the next one. So no body
+    /// is sent, and the connection ends (REQ-452).
     pub fn set_status(&self, code: u16, line: Option<&[u8]>) {
         let line = line.map_or(ptr::null(), |line| self.pool().copy_text(line).as_ptr());
         self.change(|record| {
             record.status = i32::from(code);
             record.status_line = line;
+            if code < 200 {
+                record.header_only = 1;
+            }
         });
+        if code < 200 {
+            self.connection().close_after_answer();
+        }
     }
 
     /// Sets the content type, which may add filters (AddOutputFilterByType).

@@ -13,6 +13,8 @@ impl Status {
     pub const DECLINED: Status = Status(apache_sys::DECLINED);
     /// The request is over, nothing more is to be sent.
     pub const DONE: Status = Status(apache_sys::DONE);
+    /// A filter of httpd has sent an error page already.
+    pub const FILTER_ERROR: Status = Status(apache_sys::AP_FILTER_ERROR);
     /// 401.
     pub const UNAUTHORIZED: Status = Status(apache_sys::HTTP_UNAUTHORIZED);
     /// 403.

@@ -123,6 +123,11 @@ impl BodyBuffer {
             BodyFacts::Length(length) => length,
             BodyFacts::Unknown => 0,
         };
+        if facts == BodyFacts::Unknown && memory == 0 {
+            // What the client says next may depend on the answer.
+            self.read_on(apache)?;
+            return Ok(());
+        }
         // First of all: httpd refuses here what is over its own limit.
         self.read_piece(apache)?;
         if self.ended || memory == 0 {

@@ -156,7 +156,10 @@ impl<A: Apache> Exchange<'_, A> {
                 let Welcome { slot, instance } = Welcome::decode(payload)?;
                 link.place = Some((slot, instance));
             }
-            Kind::Continue => state.continued = true,
+            Kind::Continue => {
+                self.ask_for_body()?;
+                state.continued = true;
+            }
             Kind::Refused => {
                 if state.verdict.is_some() || state.consumed {
                     return Err(WireError::Unexpected(Kind::Refused).into());
@@ -168,7 +171,9 @@ impl<A: Apache> Exchange<'_, A> {
                 if state.verdict.is_some() {
                     return Err(WireError::Unexpected(Kind::Head).into());
                 }
-                let head = AnswerHead::decode(payload)?;
+                // Behind a head nobody can be asked any more, but the application may read on.
+                self.ask_for_body()?;
+                let head = AnswerHead::decode(self.buffers.inbox.bytes(range))?;
                 state.verdict = Some(self.apache.head(&head)?);
             }
             Kind::File => {
@@ -202,6 +207,15 @@ impl<A: Apache> Exchange<'_, A> {
             }
         }
         Ok(None)
+    }
+
+    /// REQ-322: a client that waits for `100 Continue` always gets it, as soon as a daemon has its request.
+    fn ask_for_body(&mut self) -> Result<(), Failure> {
+        let body = &self.buffers.body;
+        if body.is_ended() || body.is_spooled() {
+            return Ok(());
+        }
+        self.apache.ask_for_body()
     }
 
     fn end(&mut self, state: &mut State, end: AnswerEnd) -> Result<Ended, Trouble> {

@@ -109,9 +109,14 @@ impl Apache for Requester<'_, '_> {
         self.body().read(buffer).map_err(|error| not_read(&error))
     }
 
+    fn ask_for_body(&mut self) -> Result<(), Failure> {
+        self.body().ask().map_err(|error| not_read(&error))
+    }
+
     fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>) {
         let connection = self.request.connection();
-        (connection.socket(), connection.socket_timeout())
+        let descriptor = connection.socket().or(connection.stream_descriptor());
+        (descriptor, connection.socket_timeout())
     }
 
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
@@ -251,7 +256,7 @@ fn not_read(error: &ReadError) -> Failure {
         ReadFailure::Aborted | ReadFailure::Other => error.status.http_code().or(Some(400)),
     };
     // httpd has sent its own answer.
-    let status = status.filter(|_| error.status != apache::Status::DONE);
+    let status = status.filter(|_| error.status != apache::Status::FILTER_ERROR);
     Failure::Body {
         status,
         text: error.text.clone(),

@@ -36,6 +36,8 @@ pub(super) struct Gone;
 pub(super) trait Apache {
     /// Reads from the client's body; waits for at least one byte; 0 is the end.
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
+    /// Asks a client that waits for `100 Continue` for its body; once.
+    fn ask_for_body(&mut self) -> Result<(), Failure>;
     /// Where the client's bytes can be waited for, if it can be said, and how long to wait for them at most.
     fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>);
     /// Reads what is there already; None for nothing yet.

@@ -136,6 +136,10 @@ impl host::Transport for Log<'_> {
             .log(level, record::with_script(file, flags, text));
     }
 
+    fn log_enabled(&self, level: u8) -> bool {
+        self.request.logs(Level::of_number(i32::from(level)))
+    }
+
     fn last_error(&self) -> Option<&[u8]> {
         None
     }

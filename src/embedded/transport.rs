@@ -30,6 +30,8 @@ pub(super) struct Transport<'r> {
     is_sized: bool,
     sendfile: bool,
     error: Option<String>,
+    /// httpd has answered itself, when the body could not be read.
+    answered: bool,
     /// What httpd wants to answer with after a failed read of the body.
     body_status: Option<Status>,
 }
@@ -48,6 +50,7 @@ impl<'r> Transport<'r> {
             is_sized: false,
             sendfile,
             error: None,
+            answered: false,
             body_status: None,
         }
     }
@@ -143,6 +146,7 @@ impl host::Transport for Transport<'_> {
             Err(error) => {
                 request.connection().close_after_answer();
                 self.body_status = Some(error.status);
+                self.answered = error.status == Status::FILTER_ERROR;
                 let failure = match error.failure {
                     ReadFailure::Aborted => ReadError::Aborted,
                     _ => ReadError::Failed,
@@ -159,6 +163,10 @@ impl host::Transport for Transport<'_> {
         headers: Headers<'_>,
         content_length: Option<u64>,
     ) -> Result<(), SendError> {
+        if self.answered {
+            // What the application makes of the failure would follow httpd's page.
+            return Err(SendError::Gone);
+        }
         let request = self.request;
         // The engine checked it when the application gave it.
         let code = check_status(status).unwrap_or(500);
@@ -217,6 +225,10 @@ impl host::Transport for Transport<'_> {
         let level = Level::of_number(i32::from(level));
         self.request
             .log(level, record::with_script(&self.script, flags, text));
+    }
+
+    fn log_enabled(&self, level: u8) -> bool {
+        self.request.logs(Level::of_number(i32::from(level)))
     }
 
     fn last_error(&self) -> Option<&[u8]> {

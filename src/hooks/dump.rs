@@ -23,17 +23,27 @@ const DEFINE: &std::ffi::CStr = c"DUMP_WSGI";
 
 /// Hook test_config: the report on the terminal if it was asked for, else the warnings.
 pub(super) fn tested(main: &Server<'_>) {
+    if print_if_wanted(main) {
+        return;
+    }
     with_plan(main, |description, plan, findings| {
-        if process::is_defined(DEFINE) {
-            for line in report::report(description, plan, findings) {
-                println!("{line}");
-            }
-            return;
-        }
         for Warning { level, text } in report::warnings(description, plan, findings) {
             log::startup(config::level_of(level), text);
         }
     });
+}
+
+/// Prints the report if this is `httpd -t` and it was asked for; whether it was.
+pub(super) fn print_if_wanted(main: &Server<'_>) -> bool {
+    let is_wanted = process::is_configuration_test() && process::is_defined(DEFINE);
+    if is_wanted {
+        with_plan(main, |description, plan, findings| {
+            for line in report::report(description, plan, findings) {
+                println!("{line}");
+            }
+        });
+    }
+    is_wanted
 }
 
 /// At start: the warnings, in the log.

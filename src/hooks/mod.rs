@@ -12,6 +12,7 @@ mod choice;
 mod dispatch;
 mod dump;
 pub mod environ;
+mod gap;
 mod groups;
 pub mod handler;
 mod login;
@@ -63,6 +64,12 @@ pub fn register(pool: Pool<'_>) {
     unsafe { apache_sys::ap_hook_test_config(Some(on_test_config), none, none, middle) };
     // SAFETY: as above.
     unsafe { apache_sys::ap_hook_post_config(Some(on_post_config), none, none, middle) };
+    // When all modules are done, right before the MPM begins.
+    let last = apache_sys::APR_HOOK_REALLY_LAST;
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_post_config(Some(on_all_configured), none, none, last) };
+    // SAFETY: as above.
+    unsafe { apache_sys::ap_hook_child_status(Some(on_child_status), none, none, middle) };
     // Behind core, which makes the scoreboard there.
     let last = apache_sys::APR_HOOK_LAST;
     // SAFETY: as above.
@@ -167,6 +174,40 @@ unsafe extern "C" fn on_post_config(
     )
 }
 
+/// `post_config` once more, behind all other modules.
+///
+/// # Safety
+/// Called by httpd with live pools and the main server.
+unsafe extern "C" fn on_all_configured(
+    pconf: *mut apr_pool_t,
+    _plog: *mut apr_pool_t,
+    _ptemp: *mut apr_pool_t,
+    _main: *mut server_rec,
+) -> c_int {
+    guard::call("post_config", 0, || {
+        // SAFETY: lives as long as the configuration that the hook is called for.
+        let pconf = unsafe { Pool::from_raw(pconf) };
+        gap::shorten(pconf);
+        0
+    })
+}
+
+/// `child_status`, in the parent: a child was started, or has ended.
+///
+/// # Safety
+/// Called by httpd.
+unsafe extern "C" fn on_child_status(
+    _main: *mut server_rec,
+    _pid: apache_sys::pid_t,
+    _generation: apache_sys::ap_generation_t,
+    _slot: c_int,
+    state: apache_sys::mpm_child_status,
+) {
+    if state == apache_sys::MPM_CHILD_STARTED {
+        guard::call("child_status", (), gap::closed);
+    }
+}
+
 /// `pre_mpm`: the MPM starts, but not at a graceful restart.
 ///
 /// # Safety
@@ -187,6 +228,7 @@ unsafe extern "C" fn on_child_init(pchild: *mut apr_pool_t, main: *mut server_re
         let pchild = unsafe { Pool::from_raw(pchild) };
         // SAFETY: the configuration that a child was forked with lives as long as the process.
         let main = unsafe { Server::from_raw(main) };
+        gap::closed();
         start::child(pchild, &main);
     });
 }

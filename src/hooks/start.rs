@@ -19,7 +19,11 @@ pub(super) fn check(pconf: Pool<'_>, main: &Server<'_>) -> Status {
     let global = config::global(main);
     match supervisor::check(pconf, main, global).and_then(|()| embedded::check(global)) {
         Ok(()) => Status::OK,
-        Err(message) => fail(&message),
+        Err(message) => {
+            // httpd asks for the report only where all is well.
+            dump::print_if_wanted(main);
+            fail(&message)
+        }
     }
 }
 

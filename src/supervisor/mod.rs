@@ -77,22 +77,36 @@ pub fn check(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<(), 
         return Ok(());
     }
     let start = surroundings(pconf, global)?;
-    for group in &global.daemon_groups {
-        if process::is_configuration_test() {
-            precheck::folders(global, group)?;
-        }
-        let settings = group::settings(&start, global, group, server_of(main, group).timeout())
-            .map_err(|error| error.to_string())?;
-        let path = group::socket_path(&start, group, settings.identity.uid);
-        let length = path.as_os_str().len();
-        if length > MAX_PATH {
-            return Err(format!(
-                "WSGIDaemonProcess {}: the socket path '{}' has {length} bytes, the system allows {MAX_PATH}; \
-                 choose a shorter WSGISocketPrefix",
-                group.name,
-                path.display()
-            ));
-        }
+    let origins = &global.origins.groups;
+    for (index, group) in global.daemon_groups.iter().enumerate() {
+        check_group(&start, main, global, group).map_err(|text| match origins.get(index) {
+            Some(origin) => format!("{origin}: {text}"),
+            None => text,
+        })?;
+    }
+    Ok(())
+}
+
+fn check_group(
+    start: &Start,
+    main: &Server<'_>,
+    global: &Global,
+    group: &DaemonGroup,
+) -> Result<(), String> {
+    if process::is_configuration_test() {
+        precheck::folders(global, group)?;
+    }
+    let settings = group::settings(start, global, group, server_of(main, group).timeout())
+        .map_err(|error| error.to_string())?;
+    let path = group::socket_path(start, group, settings.identity.uid);
+    let length = path.as_os_str().len();
+    if length > MAX_PATH {
+        return Err(format!(
+            "WSGIDaemonProcess {}: the socket path '{}' has {length} bytes, the system allows {MAX_PATH}; \
+             choose a shorter WSGISocketPrefix",
+            group.name,
+            path.display()
+        ));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use wsgi_harness::{Curl, Mode, Mpm, matrix};
 
 use super::{ACCESS, BASIC, guarded, login};
 
-/// REQ-690, REQ-700, REQ-701, REQ-702, DIR-140, DIR-145: what an access script returns, for an application and for a file.
+/// REQ-690, REQ-700, REQ-701, REQ-702, DIR-140, DIR-145, DOC-23: what an access script returns, for an application and for a file.
 fn access(mpm: Mpm, mode: Mode) {
     let server = guarded(mpm, mode, ACCESS, "WSGIAccessScript {apps}/guard.wsgi").start();
     server.get("/open.html").expect(200);

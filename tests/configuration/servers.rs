@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use wsgi_harness::{Request, Server, is_root, unprivileged_user};
+use wsgi_harness::{Request, Server, is_root, matrix, unprivileged_user};
 
 use super::*;
 
@@ -148,6 +148,56 @@ fn sockets_that_cannot_be_made() {
     server.expect_log("WSGI0013");
     server.expect_log("WSGI0117");
 }
+
+/// DIR-060, DOC-08: without WSGISocketPrefix sockets lie in the folder that Apache was compiled with, whatever DefaultRuntimeDir says.
+#[test]
+fn sockets_without_a_prefix() {
+    let compiled = Command::new("apxs")
+        .args(["-q", "runtimedir"])
+        .output()
+        .expect("apxs of apache2-dev");
+    let folder = String::from_utf8_lossy(&compiled.stdout).trim().to_owned();
+    let server = Site::daemon()
+        .without_socket_prefix()
+        .shared("hello.wsgi")
+        .config("WSGIScriptAlias /hello {apps}/hello.wsgi")
+        .start();
+    let path = format!("{folder}/wsgi.{}.", server.pid());
+    let sockets = || std::fs::read_to_string("/proc/net/unix").expect("Linux lists its sockets");
+    // That folder is there after Apache's service was started once, and root's.
+    if server.get("/hello").status == 200 {
+        assert!(sockets().contains(&path), "{path}");
+    } else {
+        server.expect_log(&path);
+        server.allow_log("WSGI0117");
+        server.allow_log("WSGI0013");
+    }
+    assert!(!sockets().contains(&server.fill("{run}/wsgi")));
+}
+
+/// DIR-075: what CPython forbids in isolated interpreters works in those made here: daemon threads, programs that are run, and
+/// modules that every interpreter of the process shares.
+fn legacy_interpreters(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .script_with(
+            "/sub",
+            "application-group=sub",
+            "
+import readline, subprocess, threading
+
+def application(environ, start_response):
+    done = threading.Event()
+    threading.Thread(target=done.set, daemon=True).start()
+    done.wait()
+    text = '%d %s' % (subprocess.call(['sh', '-c', 'exit 7']), environ['mod_wsgi.application_group'])
+    start_response('200 OK', [])
+    return [text.encode()]
+",
+        )
+        .start();
+    assert_eq!(server.get("/sub").expect(200).text(), "7 sub");
+}
+matrix!(legacy_interpreters: event);
 
 /// DP-29, DP-10, DP-11, DP-12: where httpd was not started as root, all its processes keep its user, whatever the options say.
 #[test]

@@ -398,6 +398,11 @@ impl Transport for Answer<'_> {
         }
     }
 
+    fn log_enabled(&self, level: u8) -> bool {
+        // The request's own level is known to the child, which drops what is below it.
+        log::is_enabled(level)
+    }
+
     fn last_error(&self) -> Option<&[u8]> {
         self.error.as_deref().map(str::as_bytes)
     }

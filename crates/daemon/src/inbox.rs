@@ -182,6 +182,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
@@ -242,5 +243,70 @@ mod tests {
             Err(ReceiveError::Truncated)
         ));
         assert_eq!(inbox.bytes.len(), CAPACITY);
+    }
+
+    /// Everything that is said in a stream of bytes, up to its end: kinds and payloads, and how it ended.
+    fn read_all(stream: &[u8], step: usize, detach: bool) -> (Vec<(Kind, Vec<u8>)>, ReceiveError) {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let (mut inbox, mut spare, mut found) = (Inbox::new(), Vec::new(), Vec::new());
+        for bytes in stream.chunks(step) {
+            near.write_all(bytes).unwrap();
+            inbox.receive(far.as_fd(), Wait::Block).unwrap();
+        }
+        drop(near);
+        let mut read = || -> Result<(), ReceiveError> {
+            let header = inbox.header(far.as_fd())?;
+            inbox.whole(far.as_fd(), header.len)?;
+            let payload = if detach {
+                let range = inbox.detach(header.len, &mut spare);
+                spare[range].to_vec()
+            } else {
+                let payload = inbox.payload(header.len).to_vec();
+                inbox.consume(HEADER_LEN + header.len);
+                payload
+            };
+            found.push((header.kind, payload));
+            Ok(())
+        };
+        let end = loop {
+            if let Err(end) = read() {
+                break end;
+            }
+        };
+        (found, end)
+    }
+
+    proptest! {
+        /// However a stream is cut, the same frames come out, and what ends within one is no end.
+        #[test]
+        fn cuts_do_not_matter(
+            frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..8),
+            step in 1_usize..400, missing in 0_usize..4, detach: bool,
+        ) {
+            let mut stream = Vec::new();
+            for payload in &frames {
+                encode_plain(&mut stream, Kind::Body, 0, payload).unwrap();
+            }
+            let missing = missing.min(stream.len());
+            stream.truncate(stream.len() - missing);
+            let (mut found, end) = read_all(&stream, step, detach);
+            prop_assert!(matches!(
+                (missing, end), (0, ReceiveError::Closed) | (1.., ReceiveError::Truncated)
+            ));
+            let whole = frames.len() - usize::from(missing > 0);
+            let expected: Vec<_> = frames[..whole].iter().map(|payload| (Kind::Body, payload.clone())).collect();
+            found.truncate(expected.len() + 1);
+            prop_assert_eq!(found, expected);
+        }
+
+        /// Any bytes are frames or an error that says why, and reserve no more than what came.
+        #[test]
+        fn any_bytes_are_borne(stream in proptest::collection::vec(prop_oneof![Just(0_u8), 1_u8..24, any::<u8>()], 0..200)) {
+            let (found, end) = read_all(&stream, 50, false);
+            let taken: usize = found.iter().map(|(_, payload)| HEADER_LEN + payload.len()).sum();
+            prop_assert!(taken <= stream.len());
+            prop_assert_eq!(matches!(end, ReceiveError::Closed), taken == stream.len());
+            prop_assert!(!matches!(end, ReceiveError::System(_) | ReceiveError::Stalled));
+        }
     }
 }

@@ -326,6 +326,12 @@ impl Transport<'_> {
         unsafe { (self.table.log)(self.context, level, flags, Bytes::of(text)) };
     }
 
+    /// Whether a record of this level would be written.
+    pub fn log_enabled(&mut self, level: c_int) -> bool {
+        // SAFETY: table and context belong together.
+        unsafe { (self.table.log_enabled)(self.context, level) != 0 }
+    }
+
     /// A variable of mod_ssl; None without mod_ssl.
     pub fn tls_variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
         // SAFETY: table and context belong together; the name lives during the call.

@@ -77,6 +77,9 @@ pub trait Transport {
     /// One record for the request's error log; `level` is httpd's (0 to 15), `flags` are `LOG_*`.
     fn log(&mut self, level: u8, flags: u32, text: &[u8]);
 
+    /// Whether a record of this level would be written.
+    fn log_enabled(&self, level: u8) -> bool;
+
     /// Text of the last failure of a read or send; None if there was none.
     fn last_error(&self) -> Option<&[u8]>;
 
@@ -222,6 +225,7 @@ impl<T: Transport> Calls<T> {
         send_data: Self::send_data,
         send_file: Self::send_file,
         log: Self::log,
+        log_enabled: Self::log_enabled,
         last_error: Self::last_error,
         tls_variable: Self::tls_variable,
     };
@@ -313,6 +317,14 @@ impl<T: Transport> Calls<T> {
             let text = unsafe { text.get() }.unwrap_or_default();
             transport.log(httpd_level(level), flags, text);
         });
+    }
+
+    unsafe extern "C" fn log_enabled(context: *mut c_void, level: c_int) -> c_int {
+        guard(1, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            c_int::from(transport.log_enabled(httpd_level(level)))
+        })
     }
 
     unsafe extern "C" fn tls_variable(context: *mut c_void, name: Bytes) -> Bytes {
@@ -411,6 +423,10 @@ mod tests {
 
         fn log(&mut self, level: u8, _flags: u32, _text: &[u8]) {
             assert!(level <= 15);
+        }
+
+        fn log_enabled(&self, level: u8) -> bool {
+            level <= 6
         }
 
         fn last_error(&self) -> Option<&[u8]> {

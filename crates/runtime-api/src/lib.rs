@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -156,6 +156,8 @@ pub struct TransportTable {
     /// One record for the request's error log, without line end. `level` is httpd's (3 error, 6 info, 7 debug, 8 trace1).
     /// `FLAG_REPORT_LINE` in `flags` marks a line that follows its header line without a script prefix (REQ-800).
     pub log: unsafe extern "C" fn(context: *mut c_void, level: c_int, flags: u32, text: Bytes),
+    /// Whether a record of this level (httpd's) would be written: the request's own LogLevel, where it is known.
+    pub log_enabled: unsafe extern "C" fn(context: *mut c_void, level: c_int) -> c_int,
     /// Text of the last failure of a read or send, valid until the next call of the table; null if there was none.
     pub last_error: unsafe extern "C" fn(context: *mut c_void) -> Bytes,
     /// Value of a variable of mod_ssl, valid until the next call of the table; null without mod_ssl. For hooks only.

@@ -15,6 +15,7 @@ pub mod exec;
 pub mod identity;
 pub mod library;
 pub mod listener;
+pub mod nudge;
 pub mod passwd;
 pub mod process;
 pub mod room;

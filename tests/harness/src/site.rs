@@ -73,6 +73,7 @@ pub struct Site {
     daemon_options: String,
     application_group: bool,
     pub(crate) one_process: bool,
+    socket_prefix: bool,
     log_level: String,
     parts: Vec<String>,
 }
@@ -108,6 +109,7 @@ impl Site {
             daemon_options: "processes=1 threads=4".to_owned(),
             application_group: true,
             one_process: false,
+            socket_prefix: true,
             log_level: "notice wsgi:info".to_owned(),
             parts: Vec::new(),
         }
@@ -149,6 +151,13 @@ impl Site {
     #[must_use]
     pub fn one_process(mut self) -> Site {
         self.one_process = true;
+        self
+    }
+
+    /// No `WSGISocketPrefix`.
+    #[must_use]
+    pub fn without_socket_prefix(mut self) -> Site {
+        self.socket_prefix = false;
         self
     }
 
@@ -288,7 +297,9 @@ impl Site {
         }
         text += self.mpm.sizes();
         text += "<Directory />\nAllowOverride None\nRequire all granted\n</Directory>\n";
-        text += "WSGISocketPrefix {run}/wsgi\n";
+        if self.socket_prefix {
+            text += "WSGISocketPrefix {run}/wsgi\n";
+        }
         if self.application_group {
             text += "WSGIApplicationGroup %{GLOBAL}\n";
         }

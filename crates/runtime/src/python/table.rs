@@ -78,6 +78,11 @@ impl Engine for Runtime {
     }
 
     fn leave_thread() {
+        // Behind a door a thread does not end: the application has called exit(), perhaps in a copy of the process that it forked.
+        // The whole process goes, and waiting here for the GIL that this thread holds would keep it.
+        if interpreter::is_inside() {
+            return;
+        }
         wsgi::leave_thread();
         thread::leave();
     }

@@ -10,6 +10,7 @@ use std::ptr;
 
 use parking_lot::Mutex;
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::interpreter::{Interpreter, main};
 
@@ -203,6 +204,43 @@ pub(super) fn count_in(interpreter: &Interpreter) -> usize {
         state = unsafe { ffi::PyThreadState_Next(state) };
     }
     count
+}
+
+/// Which of an interpreter's thread states a thread uses: a name, through which nothing is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StateName(*mut ffi::PyThreadState);
+
+// SAFETY: the pointer is only compared, never followed.
+unsafe impl Send for StateName {}
+// SAFETY: as above.
+unsafe impl Sync for StateName {}
+
+/// That of this thread.
+pub(crate) fn state_name(_py: Python<'_>) -> StateName {
+    // SAFETY: the token says that the thread is attached.
+    StateName(unsafe { ffi::PyThreadState_Get() })
+}
+
+/// The frame that a thread of `interpreter` is executing; None if it executes none, or has ended. The caller is attached to an
+/// interpreter with the same GIL, so that the thread stands still.
+pub(crate) fn frame<'py>(
+    py: Python<'py>,
+    interpreter: &Interpreter,
+    name: StateName,
+) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: the interpreter is alive.
+    let mut state = unsafe { ffi::PyInterpreterState_ThreadHead(interpreter.raw()) };
+    while !state.is_null() && state != name.0 {
+        // SAFETY: as in `count_in`.
+        state = unsafe { ffi::PyThreadState_Next(state) };
+    }
+    if state.is_null() {
+        return None;
+    }
+    // SAFETY: a live state whose thread does not run meanwhile.
+    let frame = unsafe { ffi::PyThreadState_GetFrame(state) };
+    // SAFETY: a new reference, or null.
+    unsafe { Bound::from_owned_ptr_or_opt(py, frame.cast()) }
 }
 
 /// CPython's number of this thread.

@@ -50,6 +50,8 @@ pub(crate) struct Running {
     pub(crate) interpreter: &'static Interpreter,
     /// File that the URL mapped to.
     pub(crate) script: String,
+    /// Of its thread, there.
+    pub(crate) state: thread::StateName,
 }
 
 /// The exchange of this thread's request.
@@ -112,6 +114,7 @@ impl<'py> InRequest<'py> {
         let running = Running {
             interpreter: state.interpreter,
             script: exchange.script().to_owned(),
+            state: thread::state_name(py),
         };
         let outer_running = worker.running.lock().replace(running);
         Ok(InRequest {
@@ -180,11 +183,6 @@ impl Worker {
     /// Ordinal of the host.
     pub(crate) fn thread_id(&self) -> u32 {
         self.thread_id.load(Ordering::Relaxed)
-    }
-
-    /// CPython's number.
-    pub(crate) fn ident(&self) -> u64 {
-        self.ident
     }
 
     /// Raises `RequestTimeout` in what it runs; false if it does not run in the interpreter of `state` any more.

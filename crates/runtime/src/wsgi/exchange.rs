@@ -5,6 +5,7 @@
 //! with it, but for the short ones that guard plain values.
 
 use std::ffi::c_int;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -41,6 +42,8 @@ pub(crate) struct Exchange {
     is_head: bool,
     /// File that the URL mapped to, for reports.
     script: String,
+    /// The finest level that its log takes, once that was asked.
+    log_level: OnceLock<c_int>,
     /// What it did.
     pub(crate) counters: Counters,
 }
@@ -106,6 +109,7 @@ impl Exchange {
             counts_activity,
             is_head,
             script,
+            log_level: OnceLock::new(),
             counters: Counters::default(),
         }
     }
@@ -385,6 +389,28 @@ impl Exchange {
         {
             process::log_bytes(level, text);
         }
+    }
+
+    /// Whether a record of this level would be written.
+    pub(crate) fn is_logged(&self, py: Python<'_>, level: c_int) -> bool {
+        // Asked once: a program may try to log in every line.
+        let ask = || {
+            let find = |transport: &mut Transport<'_>| {
+                let mut levels = (0..=TRACE).rev();
+                levels
+                    .find(|level| transport.log_enabled(*level))
+                    .unwrap_or(-1)
+            };
+            self.lent.with(find).unwrap_or(TRACE)
+        };
+        let finest = match self.log_level.get() {
+            Some(known) => *known,
+            None => {
+                let found = self.detached(py, ask);
+                *self.log_level.get_or_init(|| found)
+            }
+        };
+        level <= finest
     }
 
     /// A variable of mod_ssl, which may have none; None if the request is over. The thread holds no GIL.

@@ -33,10 +33,10 @@ pub(crate) mod state;
 mod streams;
 mod target;
 
+use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyo3::types::PyAnyMethods;
 use wsgi_runtime_api::Outcome;
 use wsgi_runtime_api::engine::{Block, Request, Transport};
 
@@ -252,7 +252,9 @@ pub(crate) fn interrupt(thread_id: u32) -> bool {
     })
 }
 
-/// Logs the stacks of the threads that run requests (DMN-432).
+/// Logs the stacks of the threads that run requests (DMN-432): first those of the main interpreter's GIL, then of each
+/// interpreter with its own, because one of these may be blocked. CPython's own list of frames reads those of interpreters that
+/// run meanwhile.
 pub(crate) fn dump_stacks() {
     if process::settings().is_free_threaded() {
         process::log(INFO, "No stacks are dumped: Python runs without a GIL.");
@@ -262,47 +264,55 @@ pub(crate) fn dump_stacks() {
     let Some(main) = interpreter::main() else {
         return;
     };
-    let lines = main.enter(Arrival::Errand, |py, _| {
-        let dump = || -> pyo3::PyResult<Vec<String>> {
-            // One list for all interpreters of the process.
-            let frames = py.import("sys")?.call_method0("_current_frames")?;
-            let format = py.import("traceback")?.getattr("extract_stack")?;
-            let mut lines = Vec::new();
-            for (worker, running) in &running {
-                let Ok(frame) = frames.get_item(worker.ident()) else {
-                    continue;
-                };
-                lines.push(format!(
+    if running.is_empty() {
+        process::log(INFO, "No thread runs a request.");
+    }
+    let mut doors = vec![main];
+    for (_, running) in &running {
+        let interpreter = running.interpreter;
+        if interpreter.has_own_gil() && !doors.iter().any(|door| ptr::eq(*door, interpreter)) {
+            doors.push(interpreter);
+        }
+    }
+    for door in doors {
+        let behind: Vec<_> = running
+            .iter()
+            .filter(|(_, running)| match running.interpreter.has_own_gil() {
+                true => ptr::eq(running.interpreter, door),
+                false => ptr::eq(main, door),
+            })
+            .collect();
+        if behind.is_empty() {
+            continue;
+        }
+        let lines = door.enter(Arrival::Errand, |py, _| {
+            let lines = behind.iter().map(|(worker, running)| {
+                let heading = format!(
                     "Stack of thread {} (script '{}', {}):",
                     worker.thread_id(),
                     running.script,
                     process::describe_interpreter(running.interpreter.name())
-                ));
-                let entries: Vec<pyo3::Bound<'_, pyo3::PyAny>> = format
-                    .call1((frame,))?
-                    .try_iter()?
-                    .collect::<pyo3::PyResult<_>>()?;
-                for entry in entries.iter().rev() {
-                    let (file, line) = (entry.getattr("filename")?, entry.getattr("lineno")?);
-                    let name = entry.getattr("name")?;
-                    lines.push(format!("  File \"{file}\", line {line}, in {name}"));
+                );
+                report::stack_of(py, running).map(|lines| (heading, lines))
+            });
+            lines
+                .collect::<pyo3::PyResult<Vec<_>>>()
+                .map_err(|error| error.to_string())
+        });
+        match lines {
+            Ok(Ok(stacks)) => {
+                for (heading, lines) in stacks {
+                    process::log(INFO, &heading);
+                    lines.iter().for_each(|line| process::log(INFO, line));
                 }
             }
-            Ok(lines)
-        };
-        dump().map_err(|error| error.to_string())
-    });
-    match lines {
-        Ok(Ok(lines)) if lines.is_empty() => process::log(INFO, "No thread runs a request."),
-        Ok(Ok(lines)) => lines.iter().for_each(|line| process::log(INFO, line)),
-        Ok(Err(why)) => {
-            process::log(
-                WARNING,
-                &format!("WSGI0067: The frames of threads cannot be had: {why}"),
-            );
-        }
-        Err(_) => {
-            no_thread_state("");
+            Ok(Err(why)) => {
+                let text = format!("WSGI0067: The frames of threads cannot be had: {why}");
+                process::log(WARNING, &text);
+            }
+            Err(_) => {
+                no_thread_state(door.name());
+            }
         }
     }
 }

@@ -211,7 +211,7 @@ fn emit(handler: &Bound<'_, PyAny>, record: &Bound<'_, PyAny>) -> PyResult<()> {
             .and_then(|level| level.extract())
             .unwrap_or(0),
     );
-    if !process::is_logged(level) {
+    if !report::is_logged(handler.py(), level) {
         return Ok(());
     }
     let text = match handler.call_method1("format", (record,)) {

@@ -7,8 +7,9 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
 use super::advice;
-use super::current;
+use super::current::{self, Running};
 use super::process::{self, ERROR, INFO};
+use crate::python::thread;
 
 /// Logs an exception that ended, or disturbed, the processing of a script: WSGI0174, or WSGI0175 for SystemExit;
 /// and what it is really about, where that is known.
@@ -62,6 +63,14 @@ pub(crate) fn line(py: Python<'_>, level: c_int, text: &str) {
     }
 }
 
+/// Whether [`line`] would write a record of this level.
+pub(crate) fn is_logged(py: Python<'_>, level: c_int) -> bool {
+    match current::exchange() {
+        Some(exchange) => exchange.is_logged(py, level),
+        None => process::is_logged(level),
+    }
+}
+
 /// Whether it is a SystemExit.
 pub(crate) fn is_system_exit(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py)
@@ -77,6 +86,26 @@ pub(crate) fn log_stack(py: Python<'_>) {
     for text in stack().unwrap_or_default() {
         line(py, INFO, &text);
     }
+}
+
+/// The stack of another thread that runs a request, innermost call first. This thread is attached to an interpreter with the
+/// same GIL.
+pub(crate) fn stack_of(py: Python<'_>, running: &Running) -> PyResult<Vec<String>> {
+    let Some(frame) = thread::frame(py, running.interpreter, running.state) else {
+        return Ok(Vec::new());
+    };
+    let entries = py
+        .import("traceback")?
+        .call_method1("extract_stack", (frame,))?;
+    let mut lines = Vec::new();
+    for entry in entries.try_iter()? {
+        let entry = entry?;
+        let (file, line) = (entry.getattr("filename")?, entry.getattr("lineno")?);
+        let name = entry.getattr("name")?;
+        lines.push(format!("  File \"{file}\", line {line}, in {name}"));
+    }
+    lines.reverse();
+    Ok(lines)
 }
 
 fn records(py: Python<'_>, level: c_int, header: &str, lines: &[String]) {

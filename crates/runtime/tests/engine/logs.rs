@@ -174,3 +174,26 @@ finally: handler.setLevel(0)",
         .unwrap();
     assert_eq!(records[start..], expected);
 }
+
+/// API-152: what the request's log does not take is dropped before it is formatted.
+#[test]
+fn levels_of_a_request() {
+    let script = python().script(&crate::evaluating(
+        "import logging, mod_wsgi
+class Text:
+    count = 0
+    def __str__(self):
+        Text.count += 1
+        return 'text'
+logger = logging.Logger('mine')
+logger.addHandler(mod_wsgi.LogHandler())
+for write in (logger.debug, logger.info, logger.warning, logger.error):
+    write(Text())
+return Text.count",
+    ));
+    for (level, expected) in [(15, "4"), (7, "4"), (6, "3"), (4, "2"), (3, "1"), (0, "0")] {
+        let mut request = python().request(&script);
+        request.wire.log_level = Some(level);
+        assert_eq!(request.run().is_fine().text(), expected, "{level}");
+    }
+}

@@ -246,6 +246,8 @@ pub(crate) struct Wire {
     pub(crate) fails_after: Option<usize>,
     /// Reading fails after so many bytes.
     pub(crate) read_fails_after: Option<usize>,
+    /// LogLevel of the request.
+    pub(crate) log_level: Option<u8>,
     /// Largest piece of a read.
     pub(crate) piece: Option<usize>,
 }
@@ -541,6 +543,10 @@ impl Transport for Connection {
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
         let text = String::from_utf8_lossy(text).into_owned();
         self.answer.log.push((level, flags, text));
+    }
+
+    fn log_enabled(&self, level: u8) -> bool {
+        level <= self.wire.log_level.unwrap_or(15)
     }
 
     fn last_error(&self) -> Option<&[u8]> {

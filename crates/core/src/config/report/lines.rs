@@ -116,8 +116,13 @@ fn mounts(description: &Description<'_>, plan: &Plan, lines: &mut Vec<String>) {
                 "        {}{kind} -> {} ({})",
                 mount.url, mount.target, mount.origin
             ));
+            let undefined = if is_defined(description, &mount.runs) {
+                ""
+            } else {
+                " (not defined)"
+            };
             let mut what = format!(
-                "            {}, application group {}",
+                "            {}{undefined}, application group {}",
                 shown_runs(&mount.runs),
                 shown_application(&mount.application_group)
             );
@@ -129,6 +134,17 @@ fn mounts(description: &Description<'_>, plan: &Plan, lines: &mut Vec<String>) {
             }
             lines.push(what);
         }
+    }
+}
+
+/// Whether there can be such processes.
+fn is_defined(description: &Description<'_>, runs: &Runs) -> bool {
+    match runs {
+        Runs::Group(name) => {
+            let mut groups = description.global.daemon_groups.iter();
+            groups.any(|group| group.name == *name)
+        }
+        Runs::Embedded | Runs::AsRequested(_) => true,
     }
 }
 
@@ -200,6 +216,9 @@ fn sections(description: &Description<'_>, lines: &mut Vec<String>) {
 fn interpreters(description: &Description<'_>, plan: &Plan, lines: &mut Vec<String>) {
     let mut found: Vec<(Runs, Vec<String>)> = Vec::new();
     let mut add = |runs: Runs, application: &str| {
+        if !is_defined(description, &runs) {
+            return;
+        }
         let name = shown_application(application).to_owned();
         match found.iter_mut().find(|(known, _)| *known == runs) {
             Some((_, names)) if names.contains(&name) => {}
