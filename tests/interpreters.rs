@@ -774,6 +774,8 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
         );
         server.expect_log(code);
     }
+    // The tracebacks.
     server.allow_log("WSGI0174");
+    server.allow_log("WSGI0175");
 }
 matrix!(import_scripts: event);
