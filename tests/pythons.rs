@@ -216,7 +216,7 @@ fn gils(mpm: Mpm, mode: Mode, version: &str) -> Site {
         .cases()
 }
 
-/// DIR-091, DIR-101, API-021, API-024: an interpreter with a GIL of its own has its own switch interval and CPython's rules
+/// DIR-075, DIR-091, DIR-101, API-017, API-021, API-024: an interpreter with a GIL of its own has its own switch interval and CPython's rules
 /// for isolated interpreters; the main one has neither, and those without share its GIL.
 fn own_gil(mpm: Mpm, mode: Mode) {
     for version in several() {
