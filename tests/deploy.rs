@@ -152,6 +152,39 @@ fn crashes_while_the_script_is_broken() {
     serves_soon(&server, "two");
 }
 
+/// DMN-431: request-timeout ends a process of which every thread is lost, also while no replacement can load the script.
+#[test]
+fn hung_requests_while_the_script_is_broken() {
+    if !subject().is_ours() {
+        return;
+    }
+    let holding = script("one").replace(
+        "    time.sleep(0.01)",
+        "    while environ['QUERY_STRING'] == 'hold':\n        time.sleep(0.1)",
+    );
+    let server = Site::daemon()
+        .daemon_options(
+            "processes=1 threads=1 request-timeout=1 graceful-timeout=600 shutdown-timeout=1",
+        )
+        .script_with(
+            "/",
+            "process-group=live application-group=%{GLOBAL}",
+            &holding,
+        )
+        .start();
+    allow_failure(&server);
+    server.allow_log("'live'");
+    serves(&server, "one");
+    server.write("apps/root.wsgi", SYNTAX_ERROR);
+    assert_eq!(server.get("/?hold").status, 502);
+    server.expect_log("WSGI5207");
+    wait_until("the broken script", || {
+        (server.get("/").status == 500).then_some(())
+    });
+    server.write("apps/root.wsgi", &script("two"));
+    serves_soon(&server, "two");
+}
+
 /// As [`serves`], while other answers may still come.
 fn serves_soon(server: &Server, version: &str) {
     wait_until(version, || {

@@ -338,8 +338,10 @@ impl<A: Apache> Exchange<'_, A> {
                 .timeout
                 .map_or(LOOK, |timeout| timeout.saturating_sub(waited).min(LOOK));
             if left.is_zero() {
-                // The receive that follows says so.
-                return Ok(());
+                // The receive that follows would wait as long once more.
+                return Err(Failure::HeadTimeout {
+                    group: self.group.name.clone(),
+                });
             }
             let mut set = [PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)];
             match poll(&mut set, poll_timeout(Some(left))) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wsgi_core::life::Phase;
@@ -695,6 +695,19 @@ fn a_silent_daemon_is_504() {
     assert_eq!((failure.status(), failure.code()), (Some(504), Some(145)));
     end.send(()).unwrap();
     daemon.join().unwrap();
+}
+
+/// DMN-216, DMN-300: the wait in the backlog counts, so that nobody waits for the timeout twice.
+#[test]
+fn a_daemon_that_does_not_accept_is_504_once() {
+    let rig = Rig::new();
+    let timeout = Duration::from_secs(4);
+    let started = Instant::now();
+    let failure = rig
+        .forward(&mut Side::default(), BodyFacts::None, timeout)
+        .unwrap_err();
+    assert_eq!((failure.status(), failure.code()), (Some(504), Some(145)));
+    assert!(started.elapsed() < 2 * timeout, "{:?}", started.elapsed());
 }
 
 /// DMN-337, DMN-338: an answer that breaks off is cut short, and its connection is gone.

@@ -116,8 +116,8 @@ struct Late {
     since: u64,
     /// When it was interrupted; 0 for not.
     interrupted: u64,
-    /// Whether the process was given up for it: that is done once, however long the replacement takes.
-    given_up: bool,
+    /// When the process was given up for it, 0 for not yet: that is done once, however long the replacement takes.
+    given_up: u64,
 }
 
 impl<'p> Keeper<'p> {
@@ -208,15 +208,31 @@ impl<'p> Keeper<'p> {
             }
             let has_grace = limits.interrupt_timeout > 0
                 && !is_over(late.interrupted, limits.interrupt_timeout, now);
-            if has_grace || late.given_up {
+            if has_grace || late.given_up > 0 {
                 continue;
             }
-            late.given_up = true;
+            late.given_up = now;
             log_late(thread, now.saturating_sub(since), "costs its process");
             self.ask(Task::DumpStacks);
             self.process.life.ask_replacement(Reason::RequestTimeout);
             return;
         }
+        if self.every_thread_is_lost(now) {
+            // As a deadlocked one it is of no use to anybody: where no replacement comes (a deploy that cannot be loaded), it
+            // must not keep the group from answering.
+            let (life, dispatch) = (&self.process.life, &self.process.dispatch);
+            let limit = self.process.graceful_limit(Reason::RequestTimeout);
+            life.drain(Reason::RequestTimeout, dispatch, limit, true);
+        }
+    }
+
+    /// Whether the process was given up for the request of every thread, and not just now: a replacement may be on its way.
+    fn every_thread_is_lost(&self, now: u64) -> bool {
+        let mut desks = self.process.desks.iter().zip(&self.late);
+        desks.all(|(desk, late)| {
+            let since = desk.busy_since();
+            since > 0 && since == late.since && is_over(late.given_up, 1, now)
+        })
     }
 
     /// DMN-450.
