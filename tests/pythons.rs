@@ -367,7 +367,7 @@ fn stacks_behind_every_gil() {
                 found.then_some(())
             });
         }
-        let frames = server.log().matching("in holds_here");
+        let frames = server.wait_for_logs("in holds_here", 3);
         assert_eq!(frames.len(), 3, "{version}: {frames:?}");
         for frame in frames {
             let line = frame.contains("holding.wsgi\", line 5")
