@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use wsgi_harness::{Site, is_root, subject, unprivileged_user};
+use wsgi_harness::{Site, is_root, repository, subject, unprivileged_user};
 
 const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
 
@@ -304,4 +304,54 @@ fn only_a_named_python_has_to_be_there() {
         text.contains("python cannot be started: no Python runtime"),
         "{text}"
     );
+}
+
+/// The page about diagnosing shows a report that is one, and names no code that is not explained.
+#[test]
+fn the_page_is_true() {
+    if !subject().is_ours() || !is_root() {
+        return;
+    }
+    let page = fs::read_to_string(repository().join("docs/diagnosing.md")).unwrap();
+    let block = |language: &str| {
+        let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    let codes = fs::read_to_string(repository().join("docs/error-codes.md")).unwrap();
+    for code in page
+        .match_indices("WSGI")
+        .map(|(at, _)| page.get(at..at + 8))
+    {
+        let code = code.unwrap_or_default();
+        if code[4..].bytes().all(|byte| byte.is_ascii_digit()) {
+            assert!(codes.contains(&format!("| {code} |")), "{code}");
+        }
+    }
+    let configuration = block("apache").replace("/srv/", "{dir}/srv/");
+    let site = Site::embedded()
+        .without_application_group()
+        .file("srv/shop/shop.wsgi", HELLO)
+        .file("etc/apache2/sites-enabled/shop.conf", &configuration)
+        .config("Include {dir}/etc/apache2/sites-enabled/shop.conf");
+    fs::set_permissions(site.path("srv/shop"), Permissions::from_mode(0o700)).unwrap();
+    let folder = site.dir().to_str().unwrap().to_owned();
+    // Pythons and users are those of the machine.
+    let comparable = |text: &str| {
+        let lines = text
+            .lines()
+            .skip_while(|line| *line != "WSGI configuration:");
+        let lines = lines.filter(|line| {
+            let line = line.trim();
+            !line.starts_with("python ") && !line.starts_with("user ") && line != "Syntax OK"
+        });
+        let lines = lines.map(|line| {
+            let (start, user) = line.split_once("user '").unwrap_or((line, ""));
+            let (_, end) = user.split_once(')').unwrap_or(("", ""));
+            format!("{start}{end}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let report = site.check_with(&["-DDUMP_WSGI"]);
+    let report = report.output.replace(&folder, "");
+    assert_eq!(comparable(&report), comparable(&block("text")));
 }

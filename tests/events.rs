@@ -396,3 +396,104 @@ def application(environ, start_response):
         server.allow_log(text);
     }
 }
+
+/// A script that notes the reason of its end and its exit functions, and holds requests with a query until `{data}/go` is there.
+const ENDING: &str = "import atexit, os, time
+
+def note(text):
+    with open('{data}/events', 'a') as f:
+        f.write(text + '\\n')
+
+def at_exit():
+    note('atexit')
+    while os.path.exists('{data}/hold'):
+        time.sleep(0.01)
+    note('after')
+
+import mod_wsgi
+mod_wsgi.subscribe_events(lambda name, **event: note('%s %s.' % (name, event['shutdown_reason'])) if name == 'process_stopping' else None)
+atexit.register(at_exit)
+
+def application(environ, start_response):
+    if environ['QUERY_STRING']:
+        open('{data}/holding', 'w').close()
+    while environ['QUERY_STRING'] and not os.path.exists('{data}/go'):
+        time.sleep(0.01)
+    start_response('200 OK', [])
+    return [str(os.getpid()).encode()]
+";
+
+/// Starts a request that is held by [`ENDING`], and ends the daemon that runs it.
+fn end_while_held(server: &Server) -> (wsgi_harness::Connection, wsgi_harness::Process) {
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get("/?hold").bytes());
+    wait_until("the request", || {
+        server.path("data/holding").exists().then_some(())
+    });
+    let daemon = server.daemons().remove(0);
+    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    server.allow_log("'live'");
+    (connection, daemon)
+}
+
+fn ending(mode: Mode, options: &str) -> Server {
+    Site::new(Mpm::Event, mode)
+        .daemon_options(&format!("processes=1 threads=2 {options}"))
+        .config("ServerLimit 1\nMaxRequestWorkers 16")
+        .script("/", ENDING)
+        .start()
+}
+
+/// API-060, API-061, API-331: a daemon tells of its end while requests still run, an Apache child when they have ended, and
+/// without a reason; exit functions come last.
+#[test]
+fn the_end_is_told_first() {
+    let server = ending(Mode::Daemon, "shutdown-timeout=60");
+    let (mut held, old) = end_while_held(&server);
+    assert_eq!(lines(&server, 1), ["process_stopping shutdown_signal."]);
+    server.write("data/go", "");
+    held.read_answer("GET").expect("an answer").expect(200);
+    server.wait_until_gone(&[old]);
+    assert_eq!(
+        lines(&server, 3),
+        ["process_stopping shutdown_signal.", "atexit", "after"]
+    );
+
+    let server = ending(Mode::Embedded, "");
+    server.get("/").expect(200);
+    server.allow_log("AH03490");
+    server.graceful();
+    assert_eq!(lines(&server, 3), ["process_stopping .", "atexit", "after"]);
+}
+
+/// API-064: a process that is ended by force at `shutdown-timeout` runs no exit functions.
+#[test]
+fn a_forced_end() {
+    let server = ending(Mode::Daemon, "shutdown-timeout=1");
+    let (_held, old) = end_while_held(&server);
+    server.wait_until_gone(&[old]);
+    assert_eq!(lines(&server, 1), ["process_stopping shutdown_signal."]);
+    for text in ["WSGI0146", "WSGI0147"] {
+        server.allow_log(text);
+    }
+}
+
+/// API-066: when httpd stops, it does not wait for exit functions that do not end.
+#[test]
+fn exit_functions_that_do_not_end() {
+    let server = ending(Mode::Daemon, "shutdown-timeout=600");
+    server.get("/").expect(200);
+    server.write("data/hold", "");
+    let events = server.path("data/events");
+    for text in [
+        "AH00045",
+        "AH00046",
+        "WSGI5",
+        "still did not exit",
+        "'live'",
+    ] {
+        server.allow_log(text);
+    }
+    assert!(!events.exists());
+    server.stop();
+}

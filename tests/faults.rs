@@ -439,3 +439,26 @@ fn a_full_backlog_is_waited_for_in_bounds() {
         server.get("/?after").expect(200);
     }
 }
+
+/// DMN-501, DMN-550: a process that was stopped holds up neither a graceful restart, whose new processes serve at once, nor
+/// the end of Apache.
+#[test]
+fn a_stopped_process_does_not_hold_up_a_restart() {
+    if !subject().is_ours() {
+        return;
+    }
+    let server =
+        server("processes=1 threads=2 graceful-timeout=2 shutdown-timeout=1 display-name=%{GROUP}");
+    server.get("/").expect(200);
+    let old = daemon(&server, "live");
+    stop(&old);
+    server.graceful();
+    server.allow_log("WSGI0145");
+    let answers: Vec<Answer> = (0..5).map(|_| server.get("/")).collect();
+    let good = answers.iter().filter(|answer| answer.status == 200).count();
+    println!("stopped before a graceful restart: 5 sent, {good} good");
+    assert_eq!(good, 5);
+    server.wait_until_gone(std::slice::from_ref(&old));
+    stop(&daemon(&server, "live"));
+    server.stop();
+}

@@ -33,7 +33,8 @@ fn run_files(server: &Server) -> Vec<String> {
     names
 }
 
-/// DMN-005, DMN-006, DMN-060, DIR-060: groups are numbered as they are defined, those of virtual hosts too.
+/// DMN-005, DMN-006, DMN-060, DIR-060: groups are numbered as they are defined, those of virtual hosts too, behind a prefix that
+/// begins at ServerRoot.
 #[test]
 fn numbers_of_groups() {
     let (second, third) = if is_root() {
@@ -43,7 +44,7 @@ fn numbers_of_groups() {
     };
     let server = Site::daemon()
         .config(&format!(
-            "WSGISocketPrefix {{dir}}/run/named
+            "WSGISocketPrefix run/named
             Listen 127.0.0.1:{{port2}}
             <VirtualHost 127.0.0.1:{{port2}}>
                 WSGIDaemonProcess second threads=1 {second}
@@ -68,6 +69,28 @@ fn numbers_of_groups() {
             assert_eq!(facts.uid(), user.expect("Debian has it").uid.as_raw());
         }
     }
+}
+
+/// DMN-040, DMN-041, DP-34: sizes of the socket's buffers, which Linux doubles.
+#[test]
+fn buffers_of_the_socket() {
+    let sizes = |options: &str| -> String {
+        let server = Site::daemon()
+            .daemon_options(&format!("processes=1 threads=2 {options}"))
+            .script(
+                "/",
+                "import os, socket\n\ndef sizes():\n    for name in os.listdir('/proc/self/fd'):\n        try:\n            found = socket.socket(fileno=os.dup(int(name)))\n        except OSError:\n            continue\n        with found:\n            get = lambda option: found.getsockopt(socket.SOL_SOCKET, option)\n            if found.family == socket.AF_UNIX and get(socket.SO_ACCEPTCONN):\n                return '%d %d' % (get(socket.SO_SNDBUF), get(socket.SO_RCVBUF))\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [sizes().encode()]\n",
+            )
+            .start();
+        server.get("/").expect(200).text()
+    };
+    assert_eq!(
+        sizes("send-buffer-size=30000 receive-buffer-size=20000"),
+        "60000 40000"
+    );
+    let system = sizes("");
+    assert_eq!(sizes("send-buffer-size=0 receive-buffer-size=0"), system);
+    assert_ne!(system, "60000 40000");
 }
 
 /// Locks of files that these processes hold or wait for.

@@ -3,7 +3,7 @@
 //! each answer on the connection, in order, and how it ends. The same tables hold for the original, but where a row is named.
 
 use wsgi_harness::http::ReadFailure;
-use wsgi_harness::{Mode, Mpm, Server, Site, matrix, subject};
+use wsgi_harness::{Curl, Mode, Mpm, Server, Site, matrix, subject};
 
 /// Tells what it got: path and query as ASCII literals, bytes of the body, headers of the client.
 const MIRROR: &str = r#"
@@ -469,3 +469,21 @@ fn framing_of_answers(mpm: Mpm, mode: Mode) {
     server.expect_log("AH02430");
 }
 matrix!(framing_of_answers: event / embedded daemon);
+
+/// REQ-452: over HTTP/2 the stream of an answer that is not the last one is reset, and the next request is served.
+fn interim_answers_over_http2(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["http2"])
+        .file("apps/answers.wsgi", ANSWERS)
+        .config("Protocols h2c http/1.1\nWSGIScriptAlias /answers {apps}/answers.wsgi")
+        .start();
+    let browser = Curl::http2(&server);
+    for case in ["interim", "hints", "switching", "zero"] {
+        let answer = browser.get(&format!("/answers/{case}"));
+        assert_ne!(answer.exit, 0, "{case}: {}", answer.head);
+        assert_eq!(answer.text(), "", "{case}");
+        let answer = browser.get("/answers/length-zero").expect(200);
+        assert_eq!((answer.version.as_str(), answer.exit), ("2", 0), "{case}");
+    }
+}
+matrix!(interim_answers_over_http2: event / embedded daemon);

@@ -38,7 +38,7 @@ fn group_of(mode: Mode) -> &'static str {
     }
 }
 
-/// DIR-094, DIR-095, DIR-097, DIR-098, DIR-102, API-022, API-023: for each setting the section with the most selectors
+/// DIR-094, DIR-095, DIR-097, DIR-098, DIR-102, API-022, API-023, API-909: for each setting the section with the most selectors
 /// wins, among equals the last one; names are compared as they are, and `%{GLOBAL}` is the main interpreter.
 fn sections(mpm: Mpm, mode: Mode) {
     let own = group_of(mode);
@@ -68,11 +68,15 @@ fn sections(mpm: Mpm, mode: Mode) {
         <WSGIInterpreterOptions application-group=TWO>
             WSGIRestrictSignal Off
         </WSGIInterpreterOptions>
+        SetEnvIf Request_URI ^/one NAME=one
+        <WSGIInterpreterOptions application-group=%{{ENV:NAME}} process-group={own}>
+            WSGIRestrictStdin On
+        </WSGIInterpreterOptions>
         <WSGIInterpreterOptions>
             WSGIRestrictStdout On
         </WSGIInterpreterOptions>"
     );
-    let server = site(mpm, mode, &config).start();
+    let server = site(mpm, mode, &config).modules(&["setenvif"]).start();
     for (interpreter, stdout, signals) in [
         ("one", "Restricted", "function"),
         ("main", "TextIOWrapper", "function"),
@@ -770,6 +774,8 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
         );
         server.expect_log(code);
     }
+    // The tracebacks.
     server.allow_log("WSGI0174");
+    server.allow_log("WSGI0175");
 }
 matrix!(import_scripts: event);

@@ -141,12 +141,12 @@ fn restarts_leak_nothing(mpm: Mpm, mode: Mode) {
         (before, after)
     });
     println!(
-        "{} restarts ({mpm:?}, {mode:?}): {} then {} descriptors, {} then {} KiB",
+        "{} restarts ({mpm:?}, {mode:?}): {} then {} KiB; {:?} then {:?}",
         restarts(),
-        before.0.descriptors,
-        after.0.descriptors,
         before.1,
-        after.1
+        after.1,
+        before.0,
+        after.0
     );
     assert!(
         after.1 <= before.1 + MOST_GROWTH,

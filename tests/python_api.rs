@@ -301,3 +301,20 @@ def application(environ, start_response):
     assert_eq!(count("warning at /quiet"), usize::from(is_kept));
 }
 matrix!(log_levels: event);
+
+/// API-114: a service process has no threads for requests.
+#[test]
+fn threads_of_a_service() {
+    let server = Site::daemon()
+        .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .file(
+            "apps/service.wsgi",
+            "import mod_wsgi\nwith open('{data}/facts', 'w') as f:\n    f.write('%s %s\\n' % (mod_wsgi.process_group, mod_wsgi.threads_per_process))\n",
+        )
+        .start();
+    wait_until("the service", || {
+        let facts = std::fs::read_to_string(server.path("data/facts")).ok()?;
+        (facts == "service 0\n").then_some(())
+    });
+    server.allow_log("'service'");
+}

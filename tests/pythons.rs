@@ -216,7 +216,7 @@ fn gils(mpm: Mpm, mode: Mode, version: &str) -> Site {
         .cases()
 }
 
-/// DIR-091, DIR-101, API-021, API-024: an interpreter with a GIL of its own has its own switch interval and CPython's rules
+/// DIR-075, DIR-091, DIR-101, API-017, API-021, API-024: an interpreter with a GIL of its own has its own switch interval and CPython's rules
 /// for isolated interpreters; the main one has neither, and those without share its GIL.
 fn own_gil(mpm: Mpm, mode: Mode) {
     for version in several() {
@@ -367,7 +367,7 @@ fn stacks_behind_every_gil() {
                 found.then_some(())
             });
         }
-        let frames = server.log().matching("in holds_here");
+        let frames = server.wait_for_logs("in holds_here", 3);
         assert_eq!(frames.len(), 3, "{version}: {frames:?}");
         for frame in frames {
             let line = frame.contains("holding.wsgi\", line 5")

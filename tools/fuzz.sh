@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # fuzz.sh [TARGET…]: runs the fuzz targets (all of them if none is named) for FUZZ_SECONDS each. Ends with 1 where one of them
-# found something; the input that did it is printed and kept. What was learned is kept in target/fuzz/corpus.
+# found something; the input that did it is printed and kept. What was learned is kept in target/fuzz/corpus. With 0 seconds only
+# the seeds are run, which is the same every time.
 #
 # Needs neither nightly nor cargo-fuzz: coverage comes from the stable compiler's options, and what is fuzzed is safe code, so
 # that there is nothing for an address sanitizer to find. `cargo fuzz run TARGET` works too where it is installed.
@@ -32,10 +33,14 @@ for target in "${targets[@]}"; do
     if [[ -d fuzz/seeds/$target ]]; then
         seeds=("fuzz/seeds/$target")
     fi
+    limit=(-max_total_time="$seconds" "$corpus")
+    if ((seconds == 0)); then
+        limit=(-runs=0)
+    fi
     log=$found/log
     status=0
-    "$folder/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
-        -artifact_prefix="$found/" "$corpus" "${seeds[@]}" >"$log" 2>&1 || status=$?
+    "$folder/$host/release/$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
+        -artifact_prefix="$found/" "${limit[@]}" "${seeds[@]}" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     if ((status == 0)); then
         echo "$target: $runs runs, nothing found"

@@ -19,18 +19,18 @@ fi
 
 umask 022
 as_apache() { setpriv --reuid www-data --regid www-data --clear-groups "$@"; }
-if ((EUID == 0)) && ! as_apache test -r "$examples/hello/app.wsgi"; then
-    # The checkout lies below a folder that is closed to others, such as /root: so the examples run from a copy beside the build.
+if ((EUID == 0)) && [[ $target != "$PWD/target" ]]; then
+    # The checkout is closed to Apache, or somebody else's (target-dir.sh): the examples run from a copy beside the build.
     run=${SERVE_STATE:-$target/serve}
     mkdir -p "$run"
     rm -rf "$run/examples"
     cp -R "$examples" "$run/examples"
+    chown -R root:root "$run/examples"
     examples=$run/examples
-    if ! as_apache test -r "$examples/hello/app.wsgi"; then
-        echo "serve: user www-data can read neither $PWD nor $target: a folder above is closed to others (chmod o+x);" \
-            "or start as a normal user" >&2
-        exit 1
-    fi
+fi
+if ((EUID == 0)) && ! as_apache test -r "$examples/hello/app.wsgi"; then
+    echo "serve: user www-data cannot read $examples: a folder above is closed to others (chmod o+x); or start as a normal user" >&2
+    exit 1
 fi
 mkdir -p "$run/empty" "$run/django"
 for example in flask:flask_app django:django_site; do

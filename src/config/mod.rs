@@ -131,11 +131,18 @@ pub fn main<'r>(_request: &Request<'r>) -> Server<'r> {
 }
 
 /// What holds for a request (MRG-01).
+///
+/// # Panics
+/// If the configurations of the request's directories could not be merged, which was logged. The request then ends with an
+/// error, and never without the access scripts of a section.
 pub fn effective<'r>(request: &Request<'r>) -> Effective<'r> {
     let directory = request
         .config::<DirectoryConfig>()
-        .map(|config| &config.layer);
-    Effective::new(&server(&request.server()).config.layer, directory)
+        .expect("httpd makes a configuration for every directory");
+    Effective::new(
+        &server(&request.server()).config.layer,
+        Some(&directory.layer),
+    )
 }
 
 /// Carries out a directive.

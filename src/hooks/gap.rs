@@ -5,16 +5,16 @@
 //! whoever connects meanwhile waits for up to a second, with any module and any content. Here that sleep is interrupted, so
 //! that httpd finds at once that it has nothing to wait for. httpd parent only; a fork merely forgets.
 
-use std::time::Duration;
-
 use wsgi_sys::nudge;
 
 use crate::apache::{Pool, mpm, scoreboard};
 
-/// Between two interruptions. The first is to come when the parent sleeps, which is some milliseconds after its start.
-const EVERY: Duration = Duration::from_millis(20);
-/// How many at most: as long as httpd would sleep.
-const TIMES: i32 = 50;
+/// Milliseconds to the first interruption. It is to come when the parent sleeps, which is some milliseconds after its start; on a
+/// busy machine it may be a later one that finds it so.
+const FIRST: u32 = 20;
+/// How many at most, 1.3 seconds in all. Few, because each has httpd look after its spare children once more, which it may write
+/// to its log.
+const TIMES: i32 = 6;
 
 /// The MPM is going to begin. Where this is a restart, its sleep is cut short until a child was started.
 pub(super) fn shorten(pconf: Pool<'_>) {
@@ -26,7 +26,7 @@ pub(super) fn shorten(pconf: Pool<'_>) {
         return;
     }
     // Without a timer, or with SIGURG in other hands, httpd sleeps as it always did.
-    if nudge::start(EVERY, TIMES).is_ok_and(|started| started) {
+    if nudge::start(FIRST, TIMES).is_ok_and(|started| started) {
         // The handler's code goes with the module.
         pconf.before_end_here(nudge::stop);
     }

@@ -40,6 +40,7 @@ fn server(options: &str) -> Server {
     let server = Site::daemon()
         .daemon_options(&alone(options))
         .cases()
+        .config("WSGIScriptAlias /sub {apps}/app.wsgi application-group=named")
         .script("/app", TIMED)
         .start();
     // A process that was ended is a record in the log, and a request that was cut short another one.
@@ -135,21 +136,23 @@ fn stale_requests_are_not_waited_for() {
 }
 
 /// DP-66, DP-95, DMN-031, DMN-433, DMN-434, REQ-480, REQ-481: with an interrupt-timeout the request ends by an exception
-/// and the process lives on.
+/// and the process lives on, whichever interpreter it runs in.
 #[test]
 fn interrupt_timeout() {
-    let server = server("request-timeout=1 interrupt-timeout=30");
-    let mut held = hold(&server, "/app?hold");
-    let answer = held.connection.read_answer("GET").expect("an answer");
-    assert_eq!(answer.status, 504, "{}", answer.shown());
-    server.wait_for_log("in hold_here");
-    assert_eq!(pid(&server, "/app"), held.daemon.pid);
-    // It is no Exception that an application might catch by mistake.
-    std::fs::remove_file(server.path("data/held")).expect("the application's");
-    let mut held = hold(&server, "/app?clean");
-    assert_eq!(status(&mut held), 504);
-    assert!(!server.path("data/caught").exists());
-    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+    for url in ["/app", "/sub"] {
+        let server = server("request-timeout=1 interrupt-timeout=30");
+        let mut held = hold(&server, &format!("{url}?hold"));
+        let answer = held.connection.read_answer("GET").expect("an answer");
+        assert_eq!(answer.status, 504, "{url}: {}", answer.shown());
+        server.wait_for_log("in hold_here");
+        assert_eq!(pid(&server, url), held.daemon.pid);
+        // It is no Exception that an application might catch by mistake.
+        std::fs::remove_file(server.path("data/held")).expect("the application's");
+        let mut held = hold(&server, &format!("{url}?clean"));
+        assert_eq!(status(&mut held), 504, "{url}");
+        assert!(!server.path("data/caught").exists());
+        assert_eq!(pid(&server, url), held.daemon.pid);
+    }
 }
 
 /// REQ-481, DMN-434: an answer that has begun is cut short.

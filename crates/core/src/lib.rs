@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod inbox;
 pub mod life;
+pub mod metrics;
 pub mod python;
 pub mod record;
 pub mod request;

@@ -38,6 +38,8 @@ pub struct PythonSettings {
     /// Environment variables to set through `os.environ` in each interpreter (API-030). A false flag sets only a variable
     /// that already exists.
     pub environment: Vec<(String, String, bool)>,
+    /// WSGITelemetryService is set: metrics are not for applications (MET-02).
+    pub telemetry: bool,
     /// Facts that Python code can see.
     pub facts: ProcessFacts,
 }

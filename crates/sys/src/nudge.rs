@@ -1,13 +1,12 @@
-//! A timer that interrupts this process's sleep: SIGURG again and again, with a handler that does nothing, so that `select`
-//! and `poll` return early. For a process whose sleep belongs to somebody else.
+//! A timer that interrupts this process's sleep: SIGURG a few times, in intervals that grow, with a handler that does nothing but
+//! set the next one, so that `select` and `poll` return early. For a process whose sleep belongs to somebody else.
 //!
 //! One timer for a process. SIGURG, because nobody sends it unasked and its default action is to be ignored. Timers are not
 //! inherited by forks; the handler is, until [`stop`] or an exec.
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::check;
 
@@ -17,10 +16,12 @@ static TIMER: AtomicUsize = AtomicUsize::new(0);
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// Interruptions that are left.
 static LEFT: AtomicI32 = AtomicI32::new(0);
+/// Until the next one, in milliseconds.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Runs in signal context: an atomic and timer_settime only, and errno is kept.
+/// Runs in signal context: atomics and timer_settime only, and errno is kept.
 extern "C" fn on_signal(_number: libc::c_int) {
-    if LEFT.fetch_sub(1, Ordering::Relaxed) > 1 {
+    if LEFT.fetch_sub(1, Ordering::Relaxed) <= 1 {
         return;
     }
     // SAFETY: the address of this thread's errno, always valid.
@@ -28,9 +29,8 @@ extern "C" fn on_signal(_number: libc::c_int) {
     // SAFETY: as above.
     let saved = unsafe { *errno };
     if let Some(timer) = timer() {
-        let never = Duration::ZERO;
         // An id that is gone is an error without effect.
-        let _ = set(timer, never);
+        let _ = set_next(timer);
     }
     // SAFETY: as above.
     unsafe { *errno = saved };
@@ -41,27 +41,26 @@ fn timer() -> Option<libc::timer_t> {
     Some(ptr::without_provenance_mut(id))
 }
 
-/// Async-signal-safe.
-fn set(timer: libc::timer_t, every: Duration) -> io::Result<()> {
-    let time = libc::timespec {
-        tv_sec: libc::time_t::try_from(every.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: i32::try_from(every.subsec_nanos()).unwrap_or(0).into(),
-    };
-    let times = libc::itimerspec {
-        it_interval: time,
-        it_value: time,
-    };
+/// Sets the timer to the next interval and doubles that. Async-signal-safe.
+fn set_next(timer: libc::timer_t) -> io::Result<()> {
+    let millis = NEXT.load(Ordering::Relaxed);
+    NEXT.store(millis.saturating_mul(2), Ordering::Relaxed);
+    let nanos = millis % 1000 * 1_000_000;
+    // SAFETY: all-zero is a valid specification: never, and not again.
+    let mut times = unsafe { std::mem::zeroed::<libc::itimerspec>() };
+    times.it_value.tv_sec = (millis / 1000).into();
+    times.it_value.tv_nsec = i32::try_from(nanos).unwrap_or(0).into();
     // SAFETY: a valid specification; an id that is no timer is an error.
     check(unsafe { libc::timer_settime(timer, 0, &times, ptr::null_mut()) })?;
     Ok(())
 }
 
-/// Interrupts this process `times` times, with `every` between. False if somebody else handles SIGURG, which then is left
-/// alone. A timer that runs already is replaced.
+/// Interrupts this process `times` times, first after `first` milliseconds, then each time after twice as long as before. False
+/// if somebody else handles SIGURG, which then is left alone. A timer that runs already is replaced.
 ///
 /// # Errors
 /// No timer left.
-pub fn start(every: Duration, times: i32) -> io::Result<bool> {
+pub fn start(first: u32, times: i32) -> io::Result<bool> {
     stop();
     // SAFETY: all-zero is a valid sigaction: default handler, empty mask.
     let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };
@@ -76,6 +75,7 @@ pub fn start(every: Duration, times: i32) -> io::Result<bool> {
     // SAFETY: a valid action, whose handler has the right signature and is async-signal-safe.
     check(unsafe { libc::sigaction(libc::SIGURG, &action, ptr::null_mut()) })?;
     LEFT.store(times, Ordering::Relaxed);
+    NEXT.store(first, Ordering::Relaxed);
     // SAFETY: all-zero is a valid sigevent, filled in below.
     let mut event = unsafe { std::mem::zeroed::<libc::sigevent>() };
     event.sigev_notify = libc::SIGEV_SIGNAL;
@@ -89,7 +89,7 @@ pub fn start(every: Duration, times: i32) -> io::Result<bool> {
     }
     OWNER.store(own_pid(), Ordering::Relaxed);
     TIMER.store(timer.addr() + 1, Ordering::Relaxed);
-    set(timer, every).inspect_err(|_| stop())?;
+    set_next(timer).inspect_err(|_| stop())?;
     Ok(true)
 }
 
@@ -119,13 +119,15 @@ fn reset() {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Sleeps end early, that often and no more. One test for all, because timer and handler belong to the process.
     #[test]
     fn sleeps_are_interrupted() {
         // To this thread only: those of other tests have their own sleeps.
-        assert!(start(Duration::from_millis(1), 3).unwrap());
+        assert!(start(1, 3).unwrap());
         for _ in 0..500 {
             if LEFT.load(Ordering::Relaxed) <= 0 {
                 break;
@@ -135,7 +137,7 @@ mod tests {
         assert!(LEFT.load(Ordering::Relaxed) <= 0);
         stop();
         assert!(timer().is_none());
-        assert!(start(Duration::from_secs(3600), 1).unwrap());
+        assert!(start(3_600_000, 1).unwrap());
         stop();
     }
 }

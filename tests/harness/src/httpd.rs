@@ -107,6 +107,11 @@ impl Httpd {
             )
             .env(&marker.0, &marker.1)
             .process_group(0);
+        // A test that made this folder has a reason to have the server's temporary files there.
+        let temporary = configuration.with_file_name("tmp");
+        if temporary.is_dir() {
+            command.env("TMPDIR", temporary);
+        }
         command
     }
 }

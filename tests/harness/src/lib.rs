@@ -10,8 +10,8 @@
 //! is meant to differ from the original are asked for with [`Subject::differs`], by the row.
 //!
 //! Environment: `WSGI_UNDER_TEST`, `HTTPD` (default `apache2`, else `httpd`), `HTTPD_MODULES` (folder of httpd's own modules),
-//! `WSGI_TEST_VENV` (virtual environment with Flask and Django), `WSGI_LOAD_SECONDS`, `WSGI_LONG` (both:
-//! `make test-long`), `WSGI_KEEP` (keep folders of servers).
+//! `WSGI_TEST_VENV` (virtual environment with Flask and Django), `WSGI_TEST_PYTHON` (version that servers
+//! run, such as `3.14`), `WSGI_LOAD_SECONDS`, `WSGI_LONG` (both: `make test-long`), `WSGI_KEEP` (keep folders of servers).
 
 mod check;
 mod client;

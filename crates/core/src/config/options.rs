@@ -360,7 +360,7 @@ options! {
     |o, c| o.restart_interval = c.seconds()?;
 
     "deploy-check", "On or Off", "On", false, true,
-    "Where scripts are preloaded (WSGIImportScript, or WSGIScriptAlias with `process-group` and `application-group`): when one of them has changed, the processes serve on with the old code until a new process has loaded the new one. If it cannot, the log says why, and the old code stays. Off: a process ends at the first request that finds its script changed.",
+    "Where scripts or modules are preloaded (WSGIImportScript, or WSGIScriptAlias with `process-group` and `application-group`): when one of them has changed, the processes serve on with the old code until a new process has loaded the new one. If it cannot, the log says why, and the old code stays. Off: a process ends at the first request that finds its script changed.",
     |o, c| o.deploy_check = values::option_switch(DIRECTIVE, c.name, c.value)?;
 
     "cpu-time-limit", "seconds", "0 (off)", false, true,

@@ -42,6 +42,7 @@ impl Global {
             case_sensitive: self.case_sensitivity.unwrap_or(true),
             interpreters: self.rules_for(name),
             environment: Vec::new(),
+            telemetry: self.telemetry_service.is_some(),
             facts,
         }
     }

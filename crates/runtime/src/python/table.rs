@@ -25,7 +25,9 @@ impl Engine for Runtime {
     const FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);
 
     fn start(settings: PythonSettings, host: HostCalls) -> bool {
-        process::begin(settings, host) && config::start()
+        let is_started = process::begin(settings, host) && config::start();
+        wsgi::metrics::ready();
+        is_started
     }
 
     fn load(script: &[u8], application_group: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! What a request did, counted for the event `request_finished`. Written and read without locks.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) struct Counters {
     pub(super) gil_nanoseconds: AtomicU64,
     /// How often.
     pub(crate) gil_waits: AtomicU64,
+    /// When the application was called, and how long it took until after `close`.
+    application: OnceLock<(f64, Duration)>,
 }
 
 impl Counters {
@@ -50,6 +53,18 @@ impl Counters {
     /// Time that the request waited for the GIL, seconds.
     pub(crate) fn gil_wait_time(&self) -> f64 {
         Counters::seconds(&self.gil_nanoseconds)
+    }
+
+    /// The application has run: from when on (seconds since the epoch), and for how long.
+    pub(crate) fn application_ran(&self, start: f64, time: Duration) {
+        // Once in a request.
+        let _ = self.application.set((start, time));
+    }
+
+    /// As above, the time in microseconds; None if it has not run.
+    pub(crate) fn application(&self) -> Option<(f64, u64)> {
+        let (start, time) = self.application.get()?;
+        Some((*start, u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
     }
 
     /// Adds a wait for the GIL.

@@ -1,7 +1,7 @@
 //! Events for Python subscribers (API-300 to API-331). Payloads are built only where somebody subscribed.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -172,6 +172,11 @@ impl Start {
             clock: Instant::now(),
             cpu: if is_watched { cpu_time() } else { None },
         }
+    }
+
+    /// Time since then.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
     }
 }
 

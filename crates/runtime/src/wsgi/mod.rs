@@ -18,6 +18,7 @@ pub(crate) mod hook;
 mod hook_tls;
 mod input;
 mod lines;
+pub(crate) mod metrics;
 mod module;
 pub(crate) mod process;
 mod report;
@@ -63,7 +64,12 @@ pub(crate) fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome
         transport,
         wrap,
         |exchange| exchange.lent(),
-        |exchange| handle_lent(request, exchange),
+        |exchange| {
+            let counted = metrics::begin(request.thread_id());
+            let outcome = handle_lent(request, exchange);
+            counted.end(request, exchange, outcome);
+            outcome
+        },
     )
 }
 

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyList, PyModule, PyTuple, PyType};
 use wsgi_core::python::COMPATIBLE_VERSION;
 
 use super::current;
+use super::metrics;
 use super::process::{self, DEBUG, ERROR, INFO, WARNING};
 use super::report;
 use super::server_metrics;
@@ -70,9 +71,9 @@ pub(crate) fn add_attributes(py: Python<'_>, state: &State) -> PyResult<()> {
         wrap_pyfunction!(subscribe_shutdown, module)?,
         wrap_pyfunction!(subscribe_signals, module)?,
         wrap_pyfunction!(request_data, module)?,
-        wrap_pyfunction!(start_recording_metrics, module)?,
-        wrap_pyfunction!(request_metrics, module)?,
-        wrap_pyfunction!(process_metrics, module)?,
+        wrap_pyfunction!(metrics::start_recording_metrics, module)?,
+        wrap_pyfunction!(metrics::request_metrics, module)?,
+        wrap_pyfunction!(metrics::process_metrics, module)?,
         wrap_pyfunction!(server_metrics::server_metrics, module)?,
     ] {
         let name = function.getattr("__name__")?;
@@ -172,22 +173,6 @@ fn subscribe_signals(
 fn request_data(py: Python<'_>) -> PyResult<Py<PyDict>> {
     let data = current::data(py).map(Bound::unbind);
     data.ok_or_else(|| PyRuntimeError::new_err("no request is active on this thread"))
-}
-
-/// Starts recording metrics. Metrics are not implemented yet: this has no effect.
-#[pyfunction]
-fn start_recording_metrics() {}
-
-/// Metrics of requests. Not implemented yet: always None.
-#[pyfunction]
-fn request_metrics(py: Python<'_>) -> Py<PyAny> {
-    py.None()
-}
-
-/// Metrics of this process. Not implemented yet: always None.
-#[pyfunction]
-fn process_metrics(py: Python<'_>) -> Py<PyAny> {
-    py.None()
 }
 
 /// The class `LogHandler`: a `logging.Handler` whose `emit` is ours (API-150).

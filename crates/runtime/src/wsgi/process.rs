@@ -80,8 +80,7 @@ pub(crate) fn activity() {
 
 /// Apache's scoreboard, where this process may know it (MET-60). May wait: not with the GIL held.
 pub(crate) fn server_metrics() -> Option<Scoreboard> {
-    // A process that the application forked has no share in the conversation with the supervisor.
-    is_the_original().then(|| process().host.server_metrics())?
+    process().host.server_metrics()
 }
 
 /// A script or module was loaded.

@@ -237,6 +237,8 @@ fn call<'py>(
     };
     drop(environ);
     spare::disarm(py, state);
+    let time = start.elapsed();
+    exchange.counters.application_ran(start.epoch, time);
     if state.has_subscribers(py) {
         // Before its last byte, as far as the application has sent none.
         let outcome = match after {

@@ -9,6 +9,11 @@ use super::process;
 /// Apache's processes and threads, and what they do. None unless WSGIServerMetrics (in a daemon, `server-metrics`) is On.
 #[pyfunction]
 pub(super) fn server_metrics(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDict>>> {
+    // A process that the application forked has no share in the conversation with the supervisor. Asked before the GIL is
+    // given up, because locks may be held there by threads that it does not have.
+    if !process::is_the_original() {
+        return Ok(None);
+    }
     let scoreboard = py.detach(process::server_metrics);
     scoreboard
         .map(|scoreboard| server(py, &scoreboard))

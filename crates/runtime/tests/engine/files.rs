@@ -4,7 +4,7 @@ use wsgi_runtime_api::{Outcome, SEND_LAST};
 
 use crate::{evaluate, python, raises};
 
-/// REQ-580, REQ-581, REQ-582, API-140 to API-142: the class itself.
+/// REQ-580, REQ-581, REQ-582, API-115, API-140, API-141, API-142: the class itself.
 #[test]
 fn the_class() {
     evaluate(

@@ -37,6 +37,8 @@ pub struct Mount {
     pub alias: usize,
     /// URL prefix or expression: the alias's, or that of a section below it.
     pub url: String,
+    /// URL prefix or expression of the alias, as written.
+    pub alias_url: String,
     /// Whether `url` is an expression.
     pub is_match: bool,
     /// File.
@@ -83,6 +85,7 @@ impl Plan {
                         server: position,
                         alias: index,
                         url: url.to_owned(),
+                        alias_url: alias.url.clone(),
                         is_match: alias.is_match,
                         target: alias.target.clone(),
                         origin: origin.clone(),

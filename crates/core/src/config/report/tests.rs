@@ -141,7 +141,7 @@ fn a_report_names_everything() {
                     "Scripts loaded at start:",
                     "    /srv/warm.py (/etc/w.conf:30): daemon process group blue, application group %{GLOBAL} (the main interpreter)",
                     "Warnings: 1",
-                    "    WSGI5032: the script of WSGIScriptAlias /app/admin (/etc/w.conf:10), '/srv/app.wsgi', cannot be read by user \
+                    "    WSGI5032: the script of WSGIScriptAlias /app (/etc/w.conf:10), '/srv/app.wsgi', cannot be read by user \
                  'blue' (uid 7): '/srv' has mode 0700.",
                 ]
             );

@@ -65,7 +65,10 @@ pub(super) fn checks(description: &Description<'_>, mounts: &[Mount]) -> Vec<Che
             checks.push(check);
         }
     };
-    for mount in mounts {
+    // Whole aliases first: of what is said twice, that stays.
+    let (whole, parts): (Vec<&Mount>, Vec<&Mount>) =
+        mounts.iter().partition(|mount| mount.section.is_none());
+    for mount in whole.into_iter().chain(parts) {
         let group = match &mount.runs {
             Runs::Embedded => None,
             Runs::Group(name) => match index(name) {
@@ -150,7 +153,11 @@ fn shown(mount: &Mount) -> String {
     } else {
         "WSGIScriptAlias"
     };
-    format!("{directive} {} ({})", mount.url, mount.origin)
+    let within = match &mount.section {
+        Some(section) => format!(", within {section}"),
+        None => String::new(),
+    };
+    format!("{directive} {} ({}){within}", mount.alias_url, mount.origin)
 }
 
 /// What each context says, with its place: servers' own levels, then sections.
@@ -197,10 +204,21 @@ pub(super) fn all(
     for text in in_document_root(description, plan) {
         add(NoticeLevel::Warn, text);
     }
+    let mut told: Vec<(&str, &str, &str)> = Vec::new();
     for finding in findings {
         let Some(check) = plan.checks.get(finding.check) else {
             continue;
         };
+        // Several aliases or groups may need the same file.
+        let fact = (
+            check.path.as_str(),
+            finding.reader.as_str(),
+            finding.obstacle.as_str(),
+        );
+        if told.contains(&fact) {
+            continue;
+        }
+        told.push(fact);
         let Finding {
             reader, obstacle, ..
         } = finding;

@@ -1,0 +1,308 @@
+//! `mod_wsgi.start_recording_metrics()`, `request_metrics()` and `process_metrics()` (MET-01 to MET-49). What is counted, and
+//! how, is `wsgi_core::metrics`; here are clocks, the one recorder of the process and the dicts.
+//!
+//! Requests are counted by the thread that runs them, before and after, without the GIL.
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use wsgi_core::metrics::{Finished, Interval, PHASE_NAMES, Recorder, Thread};
+use wsgi_runtime_api::Outcome;
+use wsgi_runtime_api::engine::Request;
+
+use super::exchange::Exchange;
+use super::process;
+
+static RECORDER: Mutex<Recorder> = Mutex::new(Recorder::new());
+
+/// When the process was ready, by both clocks.
+static READY: OnceLock<(Instant, SystemTime)> = OnceLock::new();
+
+/// CPU time of the process when the interval began, microseconds.
+static CPU_BEFORE: Mutex<(u64, u64)> = Mutex::new((0, 0));
+
+/// The process is ready, or its first request has come.
+pub(crate) fn ready() -> (Instant, SystemTime) {
+    *READY.get_or_init(|| (Instant::now(), SystemTime::now()))
+}
+
+/// Microseconds since then.
+fn now() -> u64 {
+    u64::try_from(ready().0.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+#[allow(clippy::cast_precision_loss)] // a float holds microseconds of centuries
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+fn epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// A request while it runs.
+pub(crate) struct Counted {
+    thread: u32,
+    begun: u64,
+    /// CPU time of the thread, if it is recorded.
+    cpu: Option<(u64, u64)>,
+}
+
+/// Counts a request of this thread.
+pub(crate) fn begin(thread: u32) -> Counted {
+    let mut recorder = RECORDER.lock();
+    // With the lock: times come in order.
+    let begun = now();
+    recorder.begin(thread, begun);
+    let is_recorded = recorder.is_started();
+    drop(recorder);
+    let cpu = is_recorded.then(|| cpu(UsageWho::RUSAGE_THREAD));
+    Counted { thread, begun, cpu }
+}
+
+impl Counted {
+    /// It has ended.
+    pub(crate) fn end(self, request: &Request<'_>, exchange: &Exchange, outcome: Outcome) {
+        let used = self.cpu.map_or(0, |before| {
+            let after = cpu(UsageWho::RUSAGE_THREAD);
+            (after.0 + after.1).saturating_sub(before.0 + before.1)
+        });
+        let finished = finished(request, exchange, outcome);
+        let mut recorder = RECORDER.lock();
+        recorder.end(self.thread, self.begun, now(), used, finished);
+    }
+}
+
+/// None if no application ran.
+fn finished(request: &Request<'_>, exchange: &Exchange, outcome: Outcome) -> Option<Finished> {
+    let counters = &exchange.counters;
+    let (start, application) = counters.application()?;
+    let micros = |from: f64, to: f64| to_micros((to - from).max(0.0));
+    let (server, queue, daemon) = if request.is_in_daemon() {
+        let (queue_start, daemon_start) = (request.queue_start(), request.daemon_start());
+        (
+            micros(request.request_start(), queue_start),
+            Some(micros(queue_start, daemon_start)),
+            Some(micros(daemon_start, start)),
+        )
+    } else {
+        (micros(request.request_start(), start), None, None)
+    };
+    let whole = server + queue.unwrap_or(0) + daemon.unwrap_or(0) + application;
+    Some(Finished {
+        status: match outcome {
+            Outcome::TimedOut => 504,
+            _ => exchange.status().unwrap_or(500),
+        },
+        phases: [
+            Some(server),
+            queue,
+            daemon,
+            Some(application),
+            Some(whole),
+            Some(to_micros(counters.gil_wait_time())),
+            Some(to_micros(counters.input_time())),
+            Some(to_micros(counters.output_time())),
+        ],
+        gil_waits: counters.gil_waits.load(Relaxed),
+        input: (
+            counters.input_length.load(Relaxed),
+            counters.input_reads.load(Relaxed),
+        ),
+        output: (
+            counters.output_length.load(Relaxed),
+            counters.output_writes.load(Relaxed),
+        ),
+    })
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a time that is not negative
+fn to_micros(seconds: f64) -> u64 {
+    (seconds * 1e6).round() as u64
+}
+
+/// CPU time in user and system mode, microseconds.
+fn cpu(of: UsageWho) -> (u64, u64) {
+    let micros = |time: nix::sys::time::TimeVal| u64::try_from(time.num_microseconds());
+    // It fails for no process of its own.
+    getrusage(of).map_or((0, 0), |usage| {
+        let user = micros(usage.user_time()).unwrap_or(0);
+        (user, micros(usage.system_time()).unwrap_or(0))
+    })
+}
+
+/// Not where the server's telemetry has them (MET-02), nor in a process that the application forked: the recorder may be
+/// locked there by a thread that it does not have.
+fn is_for_applications() -> bool {
+    !process::settings().telemetry && process::is_the_original()
+}
+
+/// Whether there is something to give (MET-02).
+fn is_on() -> bool {
+    is_for_applications() && RECORDER.lock().is_started()
+}
+
+/// Starts recording for `request_metrics()` and `process_metrics()`, in the whole process.
+#[pyfunction]
+pub(super) fn start_recording_metrics() {
+    if !is_for_applications() {
+        return;
+    }
+    let mut recorder = RECORDER.lock();
+    if !recorder.is_started() {
+        *CPU_BEFORE.lock() = cpu(UsageWho::RUSAGE_SELF);
+        recorder.start(now());
+    }
+}
+
+/// What the requests took since the last call, by anyone in this process. None before `start_recording_metrics()`.
+#[pyfunction]
+pub(super) fn request_metrics(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDict>>> {
+    if !is_on() {
+        return Ok(None);
+    }
+    let mut recorder = RECORDER.lock();
+    let interval = recorder.drain(now());
+    drop(recorder);
+    interval
+        .map(|interval| request_dict(py, &interval))
+        .transpose()
+}
+
+fn request_dict<'py>(py: Python<'py>, interval: &Interval) -> PyResult<Bound<'py, PyDict>> {
+    let ready = epoch(ready().1);
+    let period = seconds((interval.stop - interval.start).max(1));
+    let maximum = process::settings().facts.threads_per_process.max(1);
+    let dict = PyDict::new(py);
+    dict.set_item("pid", std::process::id())?;
+    dict.set_item("start_time", ready + seconds(interval.start))?;
+    dict.set_item("stop_time", ready + seconds(interval.stop))?;
+    dict.set_item("sample_period", period)?;
+    dict.set_item("request_count", interval.requests)?;
+    #[allow(clippy::cast_precision_loss)] // a count of requests
+    dict.set_item("request_throughput", interval.requests as f64 / period)?;
+    add_threads(&dict, interval, maximum)?;
+    let used = seconds(interval.busy) / (period * f64::from(maximum));
+    dict.set_item("capacity_utilization", used.min(1.0))?;
+    for (name, times) in PHASE_NAMES.iter().zip(&interval.phases) {
+        let is_missing = times.count == 0 && matches!(*name, "queue_time" | "daemon_time");
+        let in_daemon = !process::settings().process_group.is_empty();
+        let mean = (!is_missing || in_daemon).then(|| times.mean());
+        dict.set_item(name, mean)?;
+        dict.set_item(
+            format!("{name}_min_us"),
+            times.bounds.map(|bounds| bounds.0),
+        )?;
+        dict.set_item(
+            format!("{name}_max_us"),
+            times.bounds.map(|bounds| bounds.1),
+        )?;
+        dict.set_item(format!("{name}_buckets"), PyList::new(py, times.buckets)?)?;
+    }
+    dict.set_item("gil_wait_count", interval.gil_waits)?;
+    dict.set_item("input_bytes", interval.input.0)?;
+    dict.set_item("input_reads", interval.input.1)?;
+    dict.set_item("output_bytes", interval.output.0)?;
+    dict.set_item("output_writes", interval.output.1)?;
+    for (class, count) in (1..).zip(interval.statuses) {
+        dict.set_item(format!("status_{class}xx"), count)?;
+    }
+    let after = cpu(UsageWho::RUSAGE_SELF);
+    let before = std::mem::replace(&mut *CPU_BEFORE.lock(), after);
+    let user = seconds(after.0.saturating_sub(before.0)) / period;
+    let system = seconds(after.1.saturating_sub(before.1)) / period;
+    for suffix in ["time", "utilization"] {
+        dict.set_item(format!("cpu_user_{suffix}"), user)?;
+        dict.set_item(format!("cpu_system_{suffix}"), system)?;
+        dict.set_item(format!("cpu_{suffix}"), user + system)?;
+    }
+    add_memory(&dict)?;
+    Ok(dict)
+}
+
+/// MET-15 to MET-23.
+fn add_threads(dict: &Bound<'_, PyDict>, interval: &Interval, maximum: u32) -> PyResult<()> {
+    let idle = Thread::default();
+    let threads = &interval.threads;
+    let slots: Vec<&Thread> = (0..maximum as usize)
+        .map(|index| threads.get(index).unwrap_or(&idle))
+        .collect();
+    let times = |time: fn(&Thread, u64) -> u64| -> Vec<f64> {
+        let times = slots.iter().map(|thread| time(thread, interval.stop));
+        times.map(seconds).collect()
+    };
+    let started = threads.iter().filter(|thread| thread.begun > 0).count();
+    let active = threads.iter().filter(|thread| thread.is_active()).count();
+    let completed: Vec<u64> = slots.iter().map(|thread| thread.completed).collect();
+    dict.set_item("request_threads_maximum", maximum)?;
+    dict.set_item("request_threads_started", started)?;
+    dict.set_item("request_threads_active", active)?;
+    dict.set_item("request_threads_completed", &completed)?;
+    dict.set_item("request_threads_buckets", &completed)?;
+    dict.set_item("request_threads_busy_time", times(|thread, _| thread.busy))?;
+    dict.set_item("request_threads_cpu_time", times(|thread, _| thread.cpu))?;
+    dict.set_item("request_threads_current_elapsed", times(Thread::elapsed))?;
+    dict.set_item(
+        "request_threads_max_duration",
+        times(|thread, _| thread.longest),
+    )
+}
+
+/// What this process has done since its start. None before `start_recording_metrics()`.
+#[pyfunction]
+pub(super) fn process_metrics(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDict>>> {
+    if !is_on() {
+        return Ok(None);
+    }
+    let mut recorder = RECORDER.lock();
+    let time = now();
+    let (ended, in_flight, busy) = recorder.totals(time);
+    let threads = recorder.threads();
+    drop(recorder);
+    let (user, system) = cpu(UsageWho::RUSAGE_SELF);
+    let rows = PyList::empty(py);
+    for (number, begun) in &threads {
+        let row = PyDict::new(py);
+        row.set_item("thread_id", number)?;
+        row.set_item("request_count", begun)?;
+        rows.append(row)?;
+    }
+    let ready = epoch(ready().1);
+    let dict = PyDict::new(py);
+    dict.set_item("pid", std::process::id())?;
+    dict.set_item("request_count", ended)?;
+    dict.set_item("request_busy_time", seconds(busy))?;
+    dict.set_item("active_requests", in_flight)?;
+    dict.set_item("request_threads", threads.len())?;
+    dict.set_item("threads", rows)?;
+    dict.set_item("cpu_user_time", seconds(user))?;
+    dict.set_item("cpu_system_time", seconds(system))?;
+    dict.set_item("cpu_time", seconds(user + system))?;
+    add_memory(&dict)?;
+    dict.set_item("restart_time", ready)?;
+    dict.set_item("current_time", ready + seconds(time))?;
+    dict.set_item("running_time", time / 1_000_000)?;
+    Ok(Some(dict))
+}
+
+/// MET-35: bytes in memory now (0 where the system does not tell), and at most so far.
+fn add_memory(dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1);
+    let pages: u64 = pages.and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let page = page
+        .ok()
+        .flatten()
+        .and_then(|page| u64::try_from(page).ok());
+    let most = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
+    dict.set_item("memory_rss", pages * page.unwrap_or(4096))?;
+    dict.set_item("memory_max_rss", most * 1024)
+}

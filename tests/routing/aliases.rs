@@ -1,0 +1,203 @@
+//! What an alias matches and where it leads, and what is loaded for it before.
+
+use wsgi_harness::{Mode, Mpm, Site, matrix, wait_until};
+
+use super::{environ, value};
+
+/// DIR-005, DIR-006, DIR-007, DIR-008, DIR-010, REQ-111, REQ-113, ENV-15: what an alias matches and where it leads.
+#[test]
+fn aliases() {
+    let server = Site::embedded()
+        .modules(&["alias"])
+        .shared("environ.wsgi")
+        .shared("hello.wsgi")
+        .file("htdocs/plain.txt", "by mod_alias")
+        .config(
+            "MergeSlashes Off
+            Alias /app/static {htdocs}/plain.txt
+            WSGIScriptAlias /app/first {apps}/hello.wsgi
+            WSGIScriptAlias /app {apps}/environ.wsgi
+            WSGIScriptAlias /app/late {apps}/hello.wsgi
+            WSGIScriptAlias /a/b {apps}/environ.wsgi
+            WSGIScriptAlias /folder/ {apps}/
+            WSGIScriptAliasMatch ^/match/([a-z]+)/v([0-9]) {apps}/$1.wsgi/version-$2
+            WSGIScriptAliasMatch middle {apps}/environ.wsgi
+            WSGIScriptAliasMatch ^/x {apps}/environ.wsgi",
+        )
+        .start();
+    server.allow_log("WSGI5031: no request can reach WSGIScriptAlias /app/late");
+    let apps = server.fill("{apps}");
+    for (path, script, name, info) in [
+        ("/app", "environ.wsgi", "/app", ""),
+        ("/app/x/y", "environ.wsgi", "/app", "/x/y"),
+        ("/app/", "environ.wsgi", "/app", "/"),
+        ("/app/firstly", "environ.wsgi", "/app", "/firstly"),
+        ("/a//b/c", "environ.wsgi", "/a/b", "/c"),
+        ("//a/b", "environ.wsgi", "/a/b", ""),
+        (
+            "/folder/environ.wsgi/rest",
+            "environ.wsgi",
+            "/folder/environ.wsgi",
+            "/rest",
+        ),
+        ("/match/environ/v7", "environ.wsgi", "", "/version-7"),
+        ("/any/middle/rest", "environ.wsgi", "/any/middle", "/rest"),
+        ("/x/y", "environ.wsgi", "/x", "/y"),
+    ] {
+        let answer = environ(&server, path);
+        assert_eq!(
+            value(&answer, "SCRIPT_FILENAME"),
+            format!("{apps}/{script}"),
+            "{path}"
+        );
+        if !path.starts_with("/match") {
+            assert_eq!(value(&answer, "SCRIPT_NAME"), name, "{path}");
+        }
+        assert_eq!(value(&answer, "PATH_INFO"), info, "{path}");
+    }
+    // DIR-008: list order, so the later, longer one never gets a request.
+    assert_eq!(value(&environ(&server, "/app/late"), "PATH_INFO"), "/late");
+    assert_eq!(environ(&server, "/app/first").text(), "hello");
+    // DIR-010: mod_alias comes first.
+    assert_eq!(environ(&server, "/app/static").text(), "by mod_alias");
+    // DIR-005: whole path components, in this case. No alias matches, so httpd looks for a file.
+    for path in ["/apple", "/APP", "/folder"] {
+        server.get(path).expect(404);
+    }
+    assert_eq!(server.log().count("WSGI0135"), 0);
+    // DIR-006: the Match form does not look at path components.
+    server.get("/xor").expect(404);
+    server.expect_log("[script {apps}/environ.wsgior] WSGI0135");
+}
+
+/// DIR-007, REQ-113: what stands for the groups of an expression, and what does not. Behind the script the target is PATH_INFO.
+#[test]
+fn substitutions() {
+    let rows = [
+        ("one", "([a-z]+)/([a-z]+)", "<$1><$2>", "ab/cd", "<ab><cd>"),
+        ("twice", "([a-z]+)", "<$1$1>", "ab", "<abab>"),
+        ("whole", "([a-z]+)", "<$0>", "ab", "</whole/ab>"),
+        ("absent", "([a-z]+)(/none)?", "<$1><$2>", "ab", "<ab><>"),
+        ("beyond", "([a-z]+)", "<$2>", "ab", "<>"),
+        ("two-digits", "([a-z]+)", "<$10>", "ab", "<ab0>"),
+        ("ampersand", "([a-z]+)", "<&>", "ab", "<&>"),
+        ("escaped", "([a-z]+)", "<\\$1>", "ab", "<$1>"),
+        ("dollar", "([a-z]+)", "<$>", "ab", "<$>"),
+        ("named", "(?<name>[a-z]+)", "<$1>", "ab", "<ab>"),
+        ("rest", "([a-z]+)", "<$1>", "ab/rest", "<ab>/rest"),
+        ("decoded", "(.+)", "<$1>", "%41%24%31", "<A$1>"),
+        ("spaces", "(.+)", "<$1>", "a%20b", "<a b>"),
+        ("bytes", "(.+)", "<$1>", "%c3%a9", "<\u{c3}\u{a9}>"),
+        ("case", "(?i)([a-z]+)", "<$1>", "AB", "<AB>"),
+        ("dots", "(.+)", "<$1>", "a/../../../etc/passwd", ""),
+        ("encoded-dots", "(.+)", "<$1>", "a/%2e%2e/b", "<b>"),
+    ];
+    let mut site = Site::embedded().shared("environ.wsgi");
+    for (name, expression, target, _, _) in rows {
+        site = site.config(&format!(
+            "WSGIScriptAliasMatch ^/{name}/{expression} \"{{apps}}/environ.wsgi/{target}\""
+        ));
+    }
+    let server = site.start();
+    let mut wrong = Vec::new();
+    for (name, _, _, path, expected) in rows {
+        let answer = server.get(&format!("/{name}/{path}"));
+        let found = match answer.status {
+            200 => value(&answer, "PATH_INFO"),
+            _ => String::new(),
+        };
+        let expected = if expected.is_empty() {
+            String::new()
+        } else {
+            format!("/{expected}").replace("//", "/")
+        };
+        if found != expected {
+            wrong.push(format!(
+                "{name}: {found:?} instead of {expected:?} ({})",
+                answer.status
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    server.allow_log("AH10244");
+}
+
+/// DIR-006, REQ-113: an alias for everything.
+#[test]
+fn alias_of_the_root() {
+    let server = Site::embedded()
+        .shared("environ.wsgi")
+        .config("WSGIScriptAlias / {apps}/environ.wsgi")
+        .start();
+    for (path, info) in [("/", "/"), ("/a/b", "/a/b"), ("/a//b/", "/a/b/")] {
+        let answer = environ(&server, path);
+        assert_eq!(
+            (value(&answer, "SCRIPT_NAME"), value(&answer, "PATH_INFO")),
+            (String::new(), info.into())
+        );
+    }
+}
+
+/// DIR-004, GEN-12: a target that is no absolute path and an alias that cannot match are accepted.
+#[test]
+fn aliases_that_lead_nowhere() {
+    let server = Site::embedded()
+        .shared("hello.wsgi")
+        .config(
+            "WSGIScriptAlias never {apps}/hello.wsgi\nWSGIScriptAlias /relative no/such/hello.wsgi",
+        )
+        .start();
+    server.get("/never").expect(404);
+    server.get("/relative").expect(404);
+    server.expect_log("WSGI0135");
+}
+
+/// DIR-012, DIR-014, DIR-076, DIR-077, REQ-640: scripts with both groups are loaded before the first request.
+fn preloading(mpm: Mpm, mode: Mode) {
+    let group = if mode == Mode::Daemon {
+        "live"
+    } else {
+        "%{GLOBAL}"
+    };
+    let noting = |name: &str| {
+        format!(
+            "open('{{data}}/{name}', 'a').write('loaded\\n')\n{}",
+            include_str!("../apps/hello.wsgi")
+        )
+    };
+    let server = Site::new(mpm, mode)
+        .script_with("/both", &format!("process-group={group} application-group=%{{GLOBAL}}"), &noting("both"))
+        .script_with("/one", &format!("process-group={group}"), &noting("one"))
+        .file("apps/imported.wsgi", &noting("imported"))
+        .config(&format!("WSGIImportScript {{apps}}/imported.wsgi process-group={group} application-group=%{{GLOBAL}}"))
+        .config(&format!("WSGIImportScript {{apps}}/missing.wsgi process-group={group} application-group=%{{GLOBAL}}"))
+        .start();
+    // A daemon that answers has gone through its list, and a child that answers too.
+    server.get("/one").expect(200);
+    let loads = |name: &str| {
+        std::fs::read_to_string(server.path("data").join(name))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    assert_eq!(loads("one"), 1);
+    let processes = if (mpm, mode) == (Mpm::Prefork, Mode::Embedded) {
+        2
+    } else {
+        1
+    };
+    wait_until("the preload of every process", || {
+        (loads("both") == processes && loads("imported") == processes).then_some(())
+    });
+    server.get("/both").expect(200);
+    assert_eq!(
+        loads("both"),
+        processes,
+        "REQ-600: one module for preload and requests"
+    );
+    // DIR-079: a file that is not there is reported and ignored.
+    server.expect_log("missing.wsgi");
+    server.allow_log("WSGI0106");
+    server.allow_log("WSGI0110");
+}
+matrix!(preloading: event prefork);
