@@ -1,5 +1,6 @@
 //! Requests against a daemon played by the test, over real sockets; the Apache side is a record of what it was given.
 
+use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -58,6 +59,9 @@ struct Side {
     out: Vec<u8>,
     passes: u32,
     flushes: u32,
+    /// How often there is no room for the answer at first; each time is told.
+    full: Cell<u32>,
+    on_full: Option<Sender<()>>,
     /// Told the bytes passed so far, after each pass.
     on_pass: Option<Sender<usize>>,
     ended: bool,
@@ -115,6 +119,14 @@ impl Apache for &mut Side {
     }
 
     fn room(&self) -> Option<usize> {
+        if let Some(less) = self.full.get().checked_sub(1) {
+            self.full.set(less);
+            if let Some(on_full) = &self.on_full {
+                // The daemon may have ended meanwhile.
+                let _ = on_full.send(());
+            }
+            return Some(0);
+        }
         let client = self.client.as_ref()?;
         self.is_slow.then(|| room::of(client.as_fd()))
     }
