@@ -2,7 +2,7 @@
 
 use wsgi_harness::{Answer, Mode, Mpm, matrix};
 
-use super::{site, value};
+use super::site;
 
 /// ENV-25, ENV-42, REQ-107: the scheme follows the variable HTTPS, which the application does not see.
 #[test]
@@ -15,9 +15,9 @@ fn scheme() {
         ("/tls-off", "http"),
     ] {
         let answer = server.get(path).expect(200);
-        assert_eq!(value(&answer, "wsgi.url_scheme"), scheme, "{path}");
+        assert_eq!(answer.unquoted("wsgi.url_scheme"), scheme, "{path}");
         assert_eq!(answer.line("HTTPS"), None, "{path}");
-        assert_eq!(value(&answer, "REQUEST_SCHEME"), "http", "ENV-13");
+        assert_eq!(answer.unquoted("REQUEST_SCHEME"), "http", "ENV-13");
     }
 }
 
@@ -50,7 +50,9 @@ fn wsgi_keys(mpm: Mpm, mode: Mode) {
         }
     }
     assert!(
-        value(&answer, "wsgi.errors").contains("name='<wsgi.errors>'"),
+        answer
+            .unquoted("wsgi.errors")
+            .contains("name='<wsgi.errors>'"),
         "REQ-540"
     );
 }
@@ -106,9 +108,10 @@ fn threads_and_processes() {
 fn mod_wsgi_keys(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     let answer = server.get("/app").expect(200);
-    assert_eq!(value(&answer, "mod_wsgi.version"), "(6, 1, 1)");
-    assert!(value(&answer, "apache.version").starts_with("(2, 4, "));
-    let pid: i32 = value(&answer, "mod_wsgi.server_pid")
+    assert_eq!(answer.unquoted("mod_wsgi.version"), "(6, 1, 1)");
+    assert!(answer.unquoted("apache.version").starts_with("(2, 4, "));
+    let pid: i32 = answer
+        .unquoted("mod_wsgi.server_pid")
         .parse()
         .expect("a pid");
     assert!(
@@ -121,7 +124,7 @@ fn mod_wsgi_keys(mpm: Mpm, mode: Mode) {
             Some("float"),
             "{key}"
         );
-        value(&answer, key).parse().expect("a float")
+        answer.unquoted(key).parse().expect("a float")
     };
     let (request, queue, daemon, application) = (
         number("mod_wsgi.request_start"),
@@ -135,11 +138,11 @@ fn mod_wsgi_keys(mpm: Mpm, mode: Mode) {
         .as_secs_f64();
     if mode == Mode::Daemon {
         assert!(request <= queue && queue <= daemon && daemon <= application && application <= now);
-        assert_eq!(value(&answer, "mod_wsgi.process_group"), "live");
+        assert_eq!(answer.unquoted("mod_wsgi.process_group"), "live");
     } else {
         assert!(request <= application && application <= now);
         assert_eq!((queue, daemon), (0.0, 0.0));
-        assert_eq!(value(&answer, "mod_wsgi.process_group"), "");
+        assert_eq!(answer.unquoted("mod_wsgi.process_group"), "");
     }
     assert!(now - request < 600.0, "seconds since 1970");
     assert_eq!(
@@ -149,12 +152,13 @@ fn mod_wsgi_keys(mpm: Mpm, mode: Mode) {
     // 0 is the main thread of a process, which serves requests in prefork's children only.
     let lowest = u32::from((mpm, mode) != (Mpm::Prefork, Mode::Embedded));
     assert!(
-        value(&answer, "mod_wsgi.thread_id")
+        answer
+            .unquoted("mod_wsgi.thread_id")
             .parse::<u32>()
             .expect("a number")
             >= lowest
     );
-    assert!(!value(&answer, "mod_wsgi.request_id").is_empty());
+    assert!(!answer.unquoted("mod_wsgi.request_id").is_empty());
 }
 matrix!(mod_wsgi_keys: event worker prefork);
 

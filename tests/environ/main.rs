@@ -4,7 +4,7 @@ mod keys;
 mod requests;
 mod surroundings;
 
-use wsgi_harness::{Answer, Mode, Mpm, Site};
+use wsgi_harness::{Mode, Mpm, Site};
 
 fn site(mpm: Mpm, mode: Mode) -> Site {
     Site::new(mpm, mode)
@@ -56,12 +56,4 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
                 Require valid-user
             </Location>",
         )
-}
-
-#[track_caller]
-fn value(answer: &Answer, key: &str) -> String {
-    let shown = answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()));
-    shown.trim_matches('\'').to_owned()
 }

@@ -2,7 +2,7 @@
 
 use wsgi_harness::{Mode, Mpm, Request, Site, matrix};
 
-use super::{site, value};
+use super::site;
 
 /// ENV-01, ENV-02, ENV-03, ENV-04, ENV-05, ENV-06, REQ-100, REQ-103, DIR-121: request headers.
 fn headers(mpm: Mpm, mode: Mode) {
@@ -22,17 +22,17 @@ fn headers(mpm: Mpm, mode: Mode) {
         .header("X-Latin", b"caf\xe9 \xc3\xa9")
         .header("X-Empty", "");
     let answer = server.send(&request).expect(200);
-    assert_eq!(value(&answer, "CONTENT_TYPE"), "text/X-Special; a=b");
-    assert_eq!(value(&answer, "CONTENT_LENGTH"), "5");
-    assert_eq!(value(&answer, "HTTP_X_PLAIN_1"), "one");
-    assert_eq!(value(&answer, "HTTP_X_TWICE"), "first, second");
-    assert_eq!(value(&answer, "HTTP_COOKIE"), "a=1, b=2");
+    assert_eq!(answer.unquoted("CONTENT_TYPE"), "text/X-Special; a=b");
+    assert_eq!(answer.unquoted("CONTENT_LENGTH"), "5");
+    assert_eq!(answer.unquoted("HTTP_X_PLAIN_1"), "one");
+    assert_eq!(answer.unquoted("HTTP_X_TWICE"), "first, second");
+    assert_eq!(answer.unquoted("HTTP_COOKIE"), "a=1, b=2");
     assert_eq!(
-        value(&answer, "HTTP_X_LATIN"),
+        answer.unquoted("HTTP_X_LATIN"),
         "café Ã©",
         "latin-1, as PEP 3333 wants it"
     );
-    assert_eq!(value(&answer, "HTTP_X_EMPTY"), "");
+    assert_eq!(answer.unquoted("HTTP_X_EMPTY"), "");
     for absent in [
         "HTTP_PROXY",
         "HTTP_X_DOTTED",
@@ -103,15 +103,15 @@ fn server_variables(mpm: Mpm, mode: Mode) {
         ("mod_wsgi.handler_script", ""),
         ("mod_wsgi.listener_port", &server.port().to_string()),
     ] {
-        assert_eq!(value(&answer, key), expected, "{key}");
+        assert_eq!(answer.unquoted(key), expected, "{key}");
         assert_eq!(
             answer.line(&format!("type {key}")).as_deref(),
             Some("str"),
             "{key}"
         );
     }
-    assert!(value(&answer, "SERVER_SOFTWARE").starts_with("Apache"));
-    assert!(!value(&answer, "UNIQUE_ID").is_empty());
+    assert!(answer.unquoted("SERVER_SOFTWARE").starts_with("Apache"));
+    assert!(!answer.unquoted("UNIQUE_ID").is_empty());
     for absent in [
         "GATEWAY_INTERFACE",
         "SERVER_SIGNATURE",
@@ -137,27 +137,27 @@ fn server_variables(mpm: Mpm, mode: Mode) {
     }
     assert!(!answer.text().contains("mod_wsgi.x-"), "internal keys");
     let empty = server.get("/app").expect(200);
-    assert_eq!(value(&empty, "QUERY_STRING"), "");
+    assert_eq!(empty.unquoted("QUERY_STRING"), "");
     let switched = server
         .send(&Request::get("/app").header("X-Switch", "on"))
         .expect(200);
-    assert_eq!(value(&switched, "FROM_SETENVIF"), "matched");
+    assert_eq!(switched.unquoted("FROM_SETENVIF"), "matched");
     // SetEnvIf without value sets 1; mod_rewrite and others may set none, which is None or '' by mode (ENV-24).
-    assert_eq!(value(&switched, "WITHOUT_VALUE"), "1");
+    assert_eq!(switched.unquoted("WITHOUT_VALUE"), "1");
     let old = server.send(&Request::get("/app").http10()).expect(200);
     assert_eq!(
-        (value(&old, "SERVER_PROTOCOL"), old.line("HTTP_HOST")),
+        (old.unquoted("SERVER_PROTOCOL"), old.line("HTTP_HOST")),
         ("HTTP/1.0".into(), None)
     );
     let absolute = server
         .send(&Request::get("http://localhost/app?x"))
         .expect(200);
-    assert_eq!(value(&absolute, "REQUEST_URI"), "http://localhost/app?x");
+    assert_eq!(absolute.unquoted("REQUEST_URI"), "http://localhost/app?x");
     let named = server
         .send(&Request::get("/app").host("other.example:8080"))
         .expect(200);
     assert_eq!(
-        (value(&named, "SERVER_NAME"), value(&named, "SERVER_PORT")),
+        (named.unquoted("SERVER_NAME"), named.unquoted("SERVER_PORT")),
         ("other.example".into(), "8080".into())
     );
 }
@@ -170,7 +170,7 @@ fn server_name_is_escaped() {
     let bracketed = server
         .send(&Request::get("/app").host("[::1]:99"))
         .expect(200);
-    assert_eq!(value(&bracketed, "SERVER_NAME"), "[::1]");
+    assert_eq!(bracketed.unquoted("SERVER_NAME"), "[::1]");
 }
 
 /// ENV-16, ENV-17, ENV-18: authenticated users and internal redirects.
@@ -182,7 +182,7 @@ fn users_and_redirects(mpm: Mpm, mode: Mode) {
         .send(&Request::get("/protected").header("Authorization", "Basic dXNlcjpzZWNyZXQ="))
         .expect(200);
     assert_eq!(
-        (value(&answer, "REMOTE_USER"), value(&answer, "AUTH_TYPE")),
+        (answer.unquoted("REMOTE_USER"), answer.unquoted("AUTH_TYPE")),
         ("user".into(), "Basic".into())
     );
     let redirected = server.get("/redirecting/nothing?x=1");
@@ -192,12 +192,12 @@ fn users_and_redirects(mpm: Mpm, mode: Mode) {
         "the error page sends its own status: {}",
         redirected.shown()
     );
-    assert_eq!(value(&redirected, "REDIRECT_URL"), "/redirecting/nothing");
-    assert_eq!(value(&redirected, "REDIRECT_QUERY_STRING"), "x=1");
-    assert_eq!(value(&redirected, "REDIRECT_STATUS"), "404");
-    assert_eq!(value(&redirected, "QUERY_STRING"), "code=404");
+    assert_eq!(redirected.unquoted("REDIRECT_URL"), "/redirecting/nothing");
+    assert_eq!(redirected.unquoted("REDIRECT_QUERY_STRING"), "x=1");
+    assert_eq!(redirected.unquoted("REDIRECT_STATUS"), "404");
+    assert_eq!(redirected.unquoted("QUERY_STRING"), "code=404");
     assert_eq!(
-        value(&redirected, "REQUEST_URI"),
+        redirected.unquoted("REQUEST_URI"),
         "/redirecting/nothing?x=1"
     );
     let _ = server.get("/current").expect(200);
@@ -220,11 +220,11 @@ fn paths() {
         ("/%61pp/x", "/app", "/x"),
     ] {
         let answer = server.get(target).expect(200);
-        assert_eq!(value(&answer, "SCRIPT_NAME"), script_name, "{target}");
-        assert_eq!(value(&answer, "PATH_INFO"), path_info, "{target}");
-        assert_eq!(value(&answer, "mod_wsgi.path_info"), path_info, "{target}");
+        assert_eq!(answer.unquoted("SCRIPT_NAME"), script_name, "{target}");
+        assert_eq!(answer.unquoted("PATH_INFO"), path_info, "{target}");
+        assert_eq!(answer.unquoted("mod_wsgi.path_info"), path_info, "{target}");
         assert_eq!(
-            value(&answer, "REQUEST_URI"),
+            answer.unquoted("REQUEST_URI"),
             target,
             "stays as it was sent"
         );

@@ -62,8 +62,7 @@ fn close_after_failures(mpm: Mpm, mode: Mode) {
         "class Body:\n    def __init__(self, how):\n        self.how = how\n    def __iter__(self):\n        yield b'begin'\n        if self.how == 'raise':\n            raise ValueError('on purpose')\n        if self.how == 'type':\n            yield 1\n    def close(self):\n        open('{data}/closed-' + self.how, 'a').write('x')\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return Body(environ['QUERY_STRING'])\n",
     );
     for how in ["fine", "raise", "type"] {
-        let mut connection = server.connect();
-        connection.send_bytes(Request::get(&format!("{url}?{how}")).bytes());
+        let mut connection = server.begin(&format!("{url}?{how}"));
         let _ = connection.read_answer("GET");
         let file = server.path(&format!("data/closed-{how}"));
         let text = wait_until("close", || {

@@ -20,8 +20,7 @@ fn client_goes_away(mpm: Mpm, mode: Mode) {
         (&iterable, "iterable-closed"),
         (&writing, "writing-OSError"),
     ] {
-        let mut connection = server.connect();
-        connection.send_bytes(Request::get(url).bytes());
+        let mut connection = server.begin(url);
         assert_eq!(connection.read_bytes(100_000).len(), 100_000);
         connection.abort();
         let file = server.path(&format!("data/{witness}"));
@@ -55,8 +54,7 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
     let answer = server.get(&url);
     assert_eq!(answer.status, 502, "{}", answer.shown());
     still_answers(&server);
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get(&format!("{url}?late")).bytes());
+    let mut connection = server.begin(&format!("{url}?late"));
     let answer = connection.read_answer("GET").expect("a head");
     assert_eq!((answer.status, answer.text().as_str()), (200, "begin"));
     if subject().differs("DMN-338") {

@@ -1,6 +1,6 @@
 //! Beginning and end of interpreters: import scripts, what does not wait for what, and finalisation.
 
-use wsgi_harness::{Mode, Mpm, Request, Site, matrix, subject, wait_until};
+use wsgi_harness::{Mode, Mpm, Site, matrix, subject, wait_until};
 
 use super::{fact, group_of, site};
 
@@ -80,10 +80,7 @@ fn imports_do_not_wait(mpm: Mpm, mode: Mode) {
         .start();
     server.get("/loaded").expect(200);
     let url = server.case("slow", &server.fill(&slow("slow")));
-    let mut waiting = [server.connect(), server.connect()];
-    for connection in &mut waiting {
-        connection.send_bytes(Request::get(&url).bytes());
-    }
+    let mut waiting = [server.begin(&url), server.begin(&url)];
     wait_until("the slow script", || {
         server.path("data/slow").exists().then_some(())
     });
@@ -94,10 +91,7 @@ fn imports_do_not_wait(mpm: Mpm, mode: Mode) {
     }
     server.write("data/go", "");
     for connection in &mut waiting {
-        let answer = connection
-            .read_answer("GET")
-            .expect("an answer")
-            .expect(200);
+        let answer = connection.answer().expect(200);
         assert_eq!(answer.text(), "slow");
     }
     let loads = server.log().matching("Load script").into_iter();
@@ -124,10 +118,7 @@ fn interpreters_do_not_wait(mpm: Mpm, mode: Mode) {
         .file("lib/holding_up.py", wait)
         .start();
     assert_eq!(fact(&server, "one", "group"), "one");
-    let mut waiting = [server.connect(), server.connect()];
-    for connection in &mut waiting {
-        connection.send_bytes(Request::get("/slow").bytes());
-    }
+    let mut waiting = [server.begin("/slow"), server.begin("/slow")];
     wait_until("the interpreter", || {
         server.path("data/making").exists().then_some(())
     });
@@ -140,10 +131,7 @@ fn interpreters_do_not_wait(mpm: Mpm, mode: Mode) {
     }
     server.write("data/go", "");
     for connection in &mut waiting {
-        let answer = connection
-            .read_answer("GET")
-            .expect("an answer")
-            .expect(200);
+        let answer = connection.answer().expect(200);
         assert_eq!(answer.line("group").as_deref(), Some("slow"));
     }
 }

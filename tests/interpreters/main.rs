@@ -5,7 +5,7 @@ mod life;
 mod python;
 mod sections;
 
-use wsgi_harness::{Answer, Mode, Mpm, Server, Site};
+use wsgi_harness::{Mode, Mpm, Server, Site};
 
 const FACTS: &str = include_str!("../apps/interpreter.wsgi");
 
@@ -27,10 +27,7 @@ fn site(mpm: Mpm, mode: Mode, config: &str) -> Site {
 
 #[track_caller]
 fn fact(server: &Server, interpreter: &str, key: &str) -> String {
-    let answer: Answer = server.get(&format!("/{interpreter}")).expect(200);
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
+    server.get(&format!("/{interpreter}")).expect(200).fact(key)
 }
 
 /// As the configuration writes it in a section.

@@ -1,8 +1,8 @@
 //! The import of a module: when and how often it happens, and what a failure says.
 
-use wsgi_harness::{Mode, Mpm, Request, matrix, subject, wait_until};
+use wsgi_harness::{Mode, Mpm, matrix, subject, wait_until};
 
-use super::{APPLICATION, fact, site};
+use super::{APPLICATION, site};
 
 /// A module has a process group and an interpreter like a script, and with both is imported when the process starts.
 #[test]
@@ -28,11 +28,11 @@ fn groups_and_preloading() {
     });
     let answer = server.get("/other").expect(200);
     assert_eq!(
-        (fact(&answer, "process"), fact(&answer, "group")),
+        (answer.fact("process"), answer.fact("group")),
         ("other".to_owned(), "here".to_owned())
     );
     let answer = server.get("/embedded").expect(200);
-    assert_eq!(fact(&answer, "process"), "");
+    assert_eq!(answer.fact("process"), "");
     let notes = std::fs::read_to_string(server.path("data/notes")).expect("it was read before");
     assert_eq!(notes, "imported\nmade\n", "once");
     server.wait_for_log("Load module 'noting' (sub-interpreter 'here', daemon group 'other')");
@@ -115,7 +115,7 @@ fn failures(mpm: Mpm, mode: Mode) {
         std::fs::create_dir_all(folder.parent().expect("it has one")).expect("mine");
         server.write(file, APPLICATION);
         let answer = server.get(path).expect(200);
-        assert_eq!(fact(&answer, "application"), "application");
+        assert_eq!(answer.fact("application"), "application");
     }
     server.write(
         "apps/lib/mysite/raises_later.py",
@@ -138,23 +138,17 @@ fn imports_do_not_wait() {
             "import os, time\nwith open('{data}/slow', 'a') as f:\n    f.write('x')\nwhile not os.path.exists('{data}/go'):\n    time.sleep(0.01)\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'slow']\n",
         )
         .start();
-    let mut waiting = [server.connect(), server.connect()];
-    for connection in &mut waiting {
-        connection.send_bytes(Request::get("/slow").bytes());
-    }
+    let mut waiting = [server.begin("/slow"), server.begin("/slow")];
     wait_until("the import", || {
         server.path("data/slow").exists().then_some(())
     });
     assert_eq!(
-        fact(&server.get("/").expect(200), "application"),
+        server.get("/").expect(200).fact("application"),
         "application"
     );
     server.write("data/go", "");
     for connection in &mut waiting {
-        let answer = connection
-            .read_answer("GET")
-            .expect("an answer")
-            .expect(200);
+        let answer = connection.answer().expect(200);
         assert_eq!(answer.text(), "slow");
     }
     let loads = std::fs::read_to_string(server.path("data/slow")).expect("it was there");

@@ -5,7 +5,7 @@ mod imports;
 mod reloading;
 mod targets;
 
-use wsgi_harness::{Answer, Mode, Mpm, Site};
+use wsgi_harness::{Mode, Mpm, Site};
 
 /// An application that answers with what it was told about itself.
 const APPLICATION: &str = "import os, threading
@@ -59,11 +59,4 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
         .config(path)
         .file("apps/lib/mysite/__init__.py", "")
         .file("apps/lib/mysite/wsgi.py", APPLICATION)
-}
-
-#[track_caller]
-fn fact(answer: &Answer, key: &str) -> String {
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
 }

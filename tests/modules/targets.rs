@@ -2,7 +2,7 @@
 
 use wsgi_harness::{Mode, Mpm, Site, matrix, subject};
 
-use super::{APPLICATION, fact, site};
+use super::{APPLICATION, site};
 
 /// Targets of every form, and the two halves of the path as for a script.
 fn forms(mpm: Mpm, mode: Mode) {
@@ -46,22 +46,19 @@ fn forms(mpm: Mpm, mode: Mode) {
         ("/elsewhere", "application", "/elsewhere", ""),
     ] {
         let answer = server.get(path).expect(200);
-        assert_eq!(fact(&answer, "application"), application, "{path}");
-        assert_eq!(fact(&answer, "script_name"), script_name, "{path}");
-        assert_eq!(fact(&answer, "path_info"), path_info, "{path}");
-        assert_eq!(fact(&answer, "name"), "mysite.wsgi", "{path}");
+        assert_eq!(answer.fact("application"), application, "{path}");
+        assert_eq!(answer.fact("script_name"), script_name, "{path}");
+        assert_eq!(answer.fact("path_info"), path_info, "{path}");
+        assert_eq!(answer.fact("name"), "mysite.wsgi", "{path}");
         assert_eq!(
-            fact(&answer, "script_filename"),
+            answer.fact("script_filename"),
             "module:mysite.wsgi",
             "{path}"
         );
         let group = if path == "/elsewhere" { "one" } else { "" };
-        assert_eq!(fact(&answer, "group"), group, "{path}");
+        assert_eq!(answer.fact("group"), group, "{path}");
     }
-    assert_eq!(
-        fact(&server.get("/").expect(200), "callable"),
-        "application"
-    );
+    assert_eq!(server.get("/").expect(200).fact("callable"), "application");
     server.get("/option").expect(500);
     server.expect_log("TypeError");
     server.allow_log("WSGI0174");
@@ -103,12 +100,12 @@ fn no_file(mpm: Mpm, mode: Mode) {
         .file("apps/lib/mysite/gz/de/app.py", APPLICATION)
         .start();
     assert_eq!(
-        fact(&server.get("/").expect(200), "application"),
+        server.get("/").expect(200).fact("application"),
         "application"
     );
     server.get("/refused/x").expect(403);
     let answer = server.get("/encoded/x").expect(200);
-    assert_eq!(fact(&answer, "name"), "mysite.gz.de.app");
+    assert_eq!(answer.fact("name"), "mysite.gz.de.app");
     assert_eq!(answer.header("Content-Encoding"), None);
     assert_eq!(answer.header("Content-Language"), None);
     assert_eq!(answer.header("Content-Type"), Some("text/plain"));
