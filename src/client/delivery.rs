@@ -33,8 +33,7 @@ impl<A: Apache> Exchange<'_, A> {
         let is_kept = !self.buffers.answer.is_empty();
         if self.buffers.pending.is_empty() && !state.file_waits {
             if is_kept {
-                self.drain(state)?;
-                return self.end_if_empty(after);
+                return self.drain_to(state, after);
             }
             if after == After::More {
                 return Ok(());
@@ -44,8 +43,7 @@ impl<A: Apache> Exchange<'_, A> {
         let mut ranges = mem::take(&mut self.buffers.pending);
         let passed = if is_kept {
             self.keep(&ranges, state)
-                .and_then(|()| self.drain(state))
-                .and_then(|()| self.end_if_empty(after))
+                .and_then(|()| self.drain_to(state, after))
         } else if after == After::More && spools && !state.file_waits {
             self.offer(&mut ranges, state)
         } else {
@@ -54,14 +52,6 @@ impl<A: Apache> Exchange<'_, A> {
         ranges.clear();
         self.buffers.pending = ranges;
         passed
-    }
-
-    /// The client has just taken the last of what was kept: nothing is left that the end could go with.
-    fn end_if_empty(&mut self, after: After) -> Result<(), Gone> {
-        if after == After::End && self.buffers.answer.is_empty() {
-            return self.apache.pass(std::iter::empty(), After::End);
-        }
-        Ok(())
     }
 
     /// Passes blocks and files that wait, which may take its time.
@@ -156,6 +146,15 @@ impl<A: Apache> Exchange<'_, A> {
                 continue;
             }
             self.pass_piece(room, After::Flush)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Exchange::drain`]; behind the last of the kept bytes comes the end, if this is it. Else [`Exchange::settle`] passes it.
+    fn drain_to(&mut self, state: &mut State, after: After) -> Result<(), Gone> {
+        self.drain(state)?;
+        if after == After::End && self.buffers.answer.is_empty() {
+            self.apache.pass(std::iter::empty(), after)?;
         }
         Ok(())
     }
