@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use wsgi_harness::{
-    Answer, Server, Site, is_root, subject, test_venv, unprivileged_user, wait_until, wait_within,
+    Server, Site, is_root, subject, test_venv, unprivileged_user, wait_until, wait_within,
 };
 
 const FACTS: &str = include_str!("apps/facts.wsgi");
@@ -15,21 +15,6 @@ fn facts(options: &str) -> Server {
         .daemon_options(options)
         .script("/", FACTS)
         .start()
-}
-
-fn ask(server: &Server, path: &str) -> Answer {
-    server.get(path).expect(200)
-}
-
-#[track_caller]
-fn fact(answer: &Answer, key: &str) -> String {
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
-}
-
-fn number(answer: &Answer, key: &str) -> i32 {
-    fact(answer, key).parse().expect("a number")
 }
 
 fn user(name: &str) -> nix::unistd::User {
@@ -43,16 +28,16 @@ fn user(name: &str) -> nix::unistd::User {
 #[test]
 fn default_identity() {
     let server = facts("threads=2");
-    let answer = ask(&server, "/");
+    let answer = server.get("/").expect(200);
     if is_root() {
         let expected = unprivileged_user();
-        assert_eq!(fact(&answer, "uid"), expected.uid.to_string());
-        assert_eq!(fact(&answer, "euid"), expected.uid.to_string());
-        assert_eq!(fact(&answer, "gid"), expected.gid.to_string());
-        assert_eq!(fact(&answer, "groups"), format!("[{}]", expected.gid));
+        assert_eq!(answer.fact("uid"), expected.uid.to_string());
+        assert_eq!(answer.fact("euid"), expected.uid.to_string());
+        assert_eq!(answer.fact("gid"), expected.gid.to_string());
+        assert_eq!(answer.fact("groups"), format!("[{}]", expected.gid));
     }
-    assert_eq!(fact(&answer, "stdin"), "/dev/null", "REQ-562");
-    let pid = number(&answer, "pid");
+    assert_eq!(answer.fact("stdin"), "/dev/null", "REQ-562");
+    let pid = answer.number("pid");
     let daemon = server
         .daemons()
         .into_iter()
@@ -83,39 +68,39 @@ fn chosen_identity() {
         ))
         .file("apps/facts.wsgi", FACTS)
         .start();
-    let one = ask(&server, "/");
-    assert_eq!(fact(&one, "uid"), daemon.uid.to_string());
+    let one = server.get("/").expect(200);
+    assert_eq!(one.fact("uid"), daemon.uid.to_string());
     assert_eq!(
-        fact(&one, "gid"),
+        one.fact("gid"),
         unprivileged_user().gid.to_string(),
         "httpd's Group, not the user's own"
     );
-    assert_eq!(fact(&one, "umask"), "0o27");
+    assert_eq!(one.fact("umask"), "0o27");
     assert_eq!(
-        fact(&one, "cwd"),
+        one.fact("cwd"),
         daemon.dir.display().to_string(),
         "DMN-116: the home of a user that is not httpd's"
     );
-    assert_eq!(fact(&one, "home"), daemon.dir.display().to_string());
-    assert_eq!(fact(&one, "priority"), "3");
-    let two = ask(&server, "/two");
+    assert_eq!(one.fact("home"), daemon.dir.display().to_string());
+    assert_eq!(one.fact("priority"), "3");
+    let two = server.get("/two").expect(200);
     assert_eq!(
-        (fact(&two, "uid"), fact(&two, "gid")),
+        (two.fact("uid"), two.fact("gid")),
         (games.uid.to_string(), games.gid.to_string())
     );
     assert_eq!(
-        (fact(&two, "cwd").as_str(), fact(&two, "path0").as_str()),
+        (two.fact("cwd").as_str(), two.fact("path0").as_str()),
         ("/usr/bin", "/usr/bin"),
         "DMN-017"
     );
-    let three = ask(&server, "/three");
+    let three = server.get("/three").expect(200);
     let mut groups = vec![
         games.gid.as_raw(),
         daemon.gid.as_raw(),
         unprivileged_user().gid.as_raw(),
     ];
     groups.sort_unstable();
-    assert_eq!(fact(&three, "groups"), format!("{groups:?}"), "DMN-014");
+    assert_eq!(three.fact("groups"), format!("{groups:?}"), "DMN-014");
 }
 
 /// DMN-116, DMN-118, DP-05: a user without a home. The group cannot start; that is told, and requests do not hang.
@@ -143,21 +128,18 @@ fn user_without_home() {
 #[test]
 fn language() {
     let server = facts("threads=1 lang=C.UTF-8 locale=C.UTF-8");
-    let answer = ask(&server, "/");
+    let answer = server.get("/").expect(200);
     assert_eq!(
-        (
-            fact(&answer, "lang").as_str(),
-            fact(&answer, "lc_all").as_str()
-        ),
+        (answer.fact("lang").as_str(), answer.fact("lc_all").as_str()),
         ("C.UTF-8", "C.UTF-8")
     );
     assert_eq!(
-        fact(&answer, "locale").to_lowercase().replace('-', ""),
+        answer.fact("locale").to_lowercase().replace('-', ""),
         "c.utf8"
     );
     let server = facts("threads=1 locale=xx_XX.nothing");
-    let answer = ask(&server, "/");
-    assert_eq!(fact(&answer, "lc_all"), "xx_XX.nothing");
+    let answer = server.get("/").expect(200);
+    assert_eq!(answer.fact("lc_all"), "xx_XX.nothing");
     server.expect_log("WSGI0079");
 }
 
@@ -170,7 +152,7 @@ fn display_name() {
         .script("/", FACTS)
         .start();
     for (path, name) in [("/", "(wsgi:live)"), ("/other", "my-name")] {
-        let pid = number(&ask(&server, path), "pid");
+        let pid = server.get(path).expect(200).number("pid");
         let process = server
             .daemons()
             .into_iter()
@@ -196,13 +178,9 @@ fn python_of_a_group() {
         .script("/", FACTS)
         .start();
     for path in ["/", "/sub"] {
-        let answer = ask(&server, path);
-        assert_eq!(
-            fact(&answer, "prefix"),
-            venv.display().to_string(),
-            "{path}"
-        );
-        let found = fact(&answer, "path");
+        let answer = server.get(path).expect(200);
+        assert_eq!(answer.fact("prefix"), venv.display().to_string(), "{path}");
+        let found = answer.fact("path");
         let expected =
             server.fill("['{dir}', '{dir}/lib/one', '{dir}/lib/two', '{dir}/lib/three', ");
         assert!(found.starts_with(&expected), "{path}: {found}");
@@ -226,7 +204,7 @@ fn sockets() {
             .config(&format!("WSGISocketRotation {rotation}\nWSGIDaemonProcess other {options}\nWSGIScriptAlias /other {{apps}}/root.wsgi process-group=other"))
             .script("/", FACTS)
             .start();
-        ask(&server, "/");
+        server.get("/").expect(200);
         let name = name.replace("PID", &server.pid().to_string());
         let facts = std::fs::metadata(server.path("run").join(&name)).unwrap_or_else(|error| {
             panic!(
@@ -257,7 +235,7 @@ fn descriptors() {
         .config("WSGIDaemonProcess other threads=1\nCustomLog {data}/other-access.log \"%h\"")
         .script("/", FACTS)
         .start();
-    ask(&server, "/");
+    server.get("/").expect(200);
     let daemon = server.daemons().remove(0);
     if subject().differs("DMN-903") {
         let open = daemon.descriptors();
@@ -283,7 +261,7 @@ fn descriptors() {
 fn thread_numbers() {
     let server = facts("threads=3");
     let seen: HashSet<i32> = (0..20)
-        .map(|_| number(&ask(&server, "/"), "thread"))
+        .map(|_| server.get("/").expect(200).number("thread"))
         .collect();
     assert!(seen.iter().all(|id| (1..=3).contains(id)), "{seen:?}");
 }

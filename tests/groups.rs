@@ -6,21 +6,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Process, Server, Site, is_root, subject, wait_until};
+use wsgi_harness::{Server, Site, is_root, subject, wait_until};
 
 const PID: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n";
-
-fn pid(server: &Server, url: &str) -> i32 {
-    let answer = server.get(url).expect(200);
-    answer.text().parse().expect("a pid")
-}
-
-fn daemon(server: &Server, pid: i32) -> Process {
-    let mut daemons = server.daemons().into_iter();
-    daemons
-        .find(|process| process.pid == pid)
-        .expect("the process that answered")
-}
 
 /// The files beside the sockets, by name.
 fn run_files(server: &Server) -> Vec<String> {
@@ -53,7 +41,7 @@ fn numbers_of_groups() {
         ))
         .script("/", PID)
         .start();
-    pid(&server, "/");
+    server.served_by("/");
     let name = |number: u32| format!("named.{}.0.{number}.sock", server.pid());
     assert_eq!(
         run_files(&server)
@@ -124,8 +112,8 @@ fn no_accept_mutex() {
             .config(line)
             .script("/", PID)
             .start();
-        let first = pid(&server, "/");
-        daemon(&server, first);
+        let first = server.served_by("/");
+        server.daemon(first);
         let names = run_files(&server);
         let sockets = names.iter().filter(|name| name.starts_with("wsgi"));
         assert!(
@@ -214,8 +202,8 @@ fn a_process_that_cannot_wait() {
         .cases()
         .script("/", PID)
         .start();
-    let first = pid(&server, "/");
-    let old = daemon(&server, first);
+    let first = server.served_by("/");
+    let old = server.daemon(first);
     let url = server.case(
         "closing",
         "import os\n\ndef application(environ, start_response):\n    null = os.open('/dev/null', os.O_RDWR)\n    for name in os.listdir('/proc/self/fd'):\n        try:\n            if 'eventpoll' in os.readlink('/proc/self/fd/' + name):\n                os.dup2(null, int(name))\n        except OSError:\n            pass\n    start_response('200 OK', [])\n    return [b'closed']\n",
@@ -224,7 +212,7 @@ fn a_process_that_cannot_wait() {
     server.expect_log("WSGI0018");
     server.allow_log("'live'");
     server.wait_until_gone(&[old]);
-    assert_ne!(pid(&server, "/"), first);
+    assert_ne!(server.served_by("/"), first);
 }
 
 /// DMN-123, DMN-503, DMN-507: signals for Python that come faster than it takes them are dropped, and disturb nothing.
@@ -243,7 +231,7 @@ fn more_signals_than_python_takes() {
         (pid.parse().expect("a pid"), count.parse().expect("a count"))
     };
     let (first, _) = ask();
-    let process = daemon(&server, first);
+    let process = server.daemon(first);
     process.signal(Signal::SIGHUP);
     wait_until("the first signal", || {
         server.path("data/first").exists().then_some(())

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{
-    Answer, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
+    Connection, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
 };
 
 const FACTS: &str = include_str!("apps/facts.wsgi");
@@ -17,13 +17,14 @@ fn facts(options: &str) -> Server {
         .start()
 }
 
-fn ask(server: &Server, path: &str) -> Answer {
-    server.get(path).expect(200)
-}
-
-fn number(answer: &Answer, key: &str) -> i32 {
-    let value = answer.line(key).and_then(|text| text.parse().ok());
-    value.unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
+/// A request that writes its process down in `data/pid` and goes on, and that process.
+fn hold(server: &Server, url: &str) -> (Connection, Process) {
+    let connection = server.begin(url);
+    let pid = wait_until("the request", || {
+        let text = std::fs::read_to_string(server.path("data/pid")).ok()?;
+        text.parse().ok()
+    });
+    (connection, server.daemon(pid))
 }
 
 /// DP-60, DP-83, DMN-025, DMN-460: a process is replaced after its requests, and none fails.
@@ -35,7 +36,7 @@ fn maximum_requests() {
     // Ours goes on serving until the replacement is there, so more requests than 5 may reach a process.
     for _ in 0..100_000 {
         let answer = connection.send(&Request::get("/")).expect(200);
-        let pid = number(&answer, "pid");
+        let pid = answer.number("pid");
         if pids.last() != Some(&pid) {
             pids.push(pid);
         }
@@ -56,7 +57,7 @@ fn maximum_requests() {
 #[test]
 fn signals() {
     let server = facts("processes=1 threads=2");
-    let mut last = number(&ask(&server, "/"), "pid");
+    let mut last = server.get("/").expect(200).number("pid");
     for signal in [
         Signal::SIGTERM,
         Signal::SIGINT,
@@ -64,21 +65,17 @@ fn signals() {
         Signal::SIGKILL,
         Signal::SIGQUIT,
     ] {
-        let old = server
-            .daemons()
-            .into_iter()
-            .find(|process| process.pid == last)
-            .expect("the process that answered");
+        let old = server.daemon(last);
         old.signal(signal);
         server.wait_until_gone(&[old]);
-        let answer = ask(&server, "/");
-        assert_ne!(number(&answer, "pid"), last, "{signal}");
-        last = number(&answer, "pid");
+        let answer = server.get("/").expect(200);
+        assert_ne!(answer.number("pid"), last, "{signal}");
+        last = answer.number("pid");
     }
     // DMN-503: no effect on the process.
     for signal in [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGPIPE] {
         server.daemons()[0].signal(signal);
-        assert_eq!(number(&ask(&server, "/"), "pid"), last, "{signal}");
+        assert_eq!(server.get("/").expect(200).number("pid"), last, "{signal}");
     }
     // That a process was killed is worth a line; which one is the implementation's choice.
     server.allow_log("live");
@@ -93,22 +90,10 @@ fn shutdown_timeout() {
         .cases()
         .start();
     let url = server.case("endless", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while True:\n        time.sleep(0.01)\n");
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get(&url).bytes());
-    let pid: i32 = wait_until("the request", || {
-        std::fs::read_to_string(server.path("data/pid"))
-            .ok()?
-            .parse()
-            .ok()
-    });
-    let daemon: Process = server
-        .daemons()
-        .into_iter()
-        .find(|process| process.pid == pid)
-        .expect("the process of the request");
+    let (mut connection, daemon) = hold(&server, &url);
     daemon.signal(Signal::SIGTERM);
     server.wait_until_gone(std::slice::from_ref(&daemon));
-    let answer = connection.read_answer("GET").expect("an answer");
+    let answer = connection.answer();
     assert_eq!(answer.status, 502, "{}", answer.shown());
     for code in ["WSGI0146", "WSGI0147", "'live'"] {
         server.allow_log(code);
@@ -124,31 +109,16 @@ fn running_requests_are_finished() {
         .script("/facts", FACTS)
         .start();
     let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'finished']\n");
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get(&url).bytes());
-    let pid: i32 = wait_until("the request", || {
-        std::fs::read_to_string(server.path("data/pid"))
-            .ok()?
-            .parse()
-            .ok()
-    });
-    let daemon = server
-        .daemons()
-        .into_iter()
-        .find(|process| process.pid == pid)
-        .expect("the process of the request");
+    let (mut connection, daemon) = hold(&server, &url);
     daemon.signal(Signal::SIGTERM);
     if subject().is_ours() {
         // The replacement does not wait for the old process.
         wait_until("the replacement", || {
-            (number(&server.get("/facts").expect(200), "pid") != pid).then_some(())
+            (server.get("/facts").expect(200).number("pid") != daemon.pid).then_some(())
         });
     }
     server.write("data/go", "");
-    let answer = connection
-        .read_answer("GET")
-        .expect("an answer")
-        .expect(200);
+    let answer = connection.answer().expect(200);
     assert_eq!(answer.text(), "finished");
     server.wait_until_gone(&[daemon]);
 }
@@ -200,12 +170,12 @@ fn number_of_processes() {
         .config("WSGIDaemonProcess other threads=2")
         .script("/", FACTS)
         .start();
-    ask(&server, "/");
+    server.get("/").expect(200);
     wait_until("four daemons", || {
         (server.daemons().len() == 4).then_some(())
     });
     server.restart();
-    ask(&server, "/");
+    server.get("/").expect(200);
     wait_until("four daemons", || {
         (server.daemons().len() == 4).then_some(())
     });
@@ -222,13 +192,7 @@ fn full_backlog() {
             .cases()
             .start();
         let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'done']\n");
-        let connections: Vec<_> = (0..12)
-            .map(|_| {
-                let mut connection = server.connect();
-                connection.send_bytes(Request::get(&url).bytes());
-                connection
-            })
-            .collect();
+        let connections: Vec<_> = (0..12).map(|_| server.begin(&url)).collect();
         if refuses {
             server.wait_for_log("WSGI0116");
             server.allow_log("WSGI0116");
@@ -236,7 +200,7 @@ fn full_backlog() {
         server.write("data/go", "");
         let statuses: Vec<u16> = connections
             .into_iter()
-            .map(|mut connection| connection.read_answer("GET").expect("an answer").status)
+            .map(|mut connection| connection.answer().status)
             .collect();
         let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
         assert_eq!(count(200) + count(503), 12, "{timeout}: {statuses:?}");
@@ -257,23 +221,16 @@ fn busy_processes_get_no_requests() {
     for _ in 0..6 {
         server.get("/facts").expect(200);
     }
-    let mut holding = server.connect();
-    holding.send_bytes(Request::get(&url).bytes());
+    let mut holding = server.begin(&url);
     wait_until("a busy process", || {
         server.path("data/held").exists().then_some(())
     });
     let mut kept = server.connect();
     let pids: HashSet<i32> = (0..30)
-        .map(|_| number(&kept.send(&Request::get("/facts")).expect(200), "pid"))
+        .map(|_| kept.send(&Request::get("/facts")).expect(200).number("pid"))
         .collect();
     server.write("data/go", "");
-    let held: i32 = holding
-        .read_answer("GET")
-        .expect("an answer")
-        .expect(200)
-        .text()
-        .parse()
-        .expect("a pid");
+    let held: i32 = holding.answer().expect(200).pid();
     assert!(
         pids.len() == 1 && !pids.contains(&held),
         "{pids:?} and {held}"

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use wsgi_harness::{Process, Request, Server, Site, is_root, subject, wait_until};
+use wsgi_harness::{Process, Server, Site, is_root, subject, wait_until};
 
 const LIMITED: &str = include_str!("apps/limited.wsgi");
 
@@ -25,11 +25,7 @@ fn text(server: &Server, url: &str) -> String {
 }
 
 fn daemon(server: &Server) -> Process {
-    let pid: i32 = text(server, "/app").parse().expect("a pid");
-    let mut daemons = server.daemons().into_iter();
-    daemons
-        .find(|process| process.pid == pid)
-        .expect("the process that answered")
+    server.daemon(server.served_by("/app"))
 }
 
 fn reason(server: &Server, pid: i32) -> String {
@@ -128,9 +124,8 @@ fn cpu_time_limit() {
 fn cpu_time_limit_without_grace() {
     let server = server("threads=2 cpu-time-limit=1 graceful-timeout=0 shutdown-timeout=1");
     let old = daemon(&server);
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get("/app?burn=600").bytes());
-    let answer = connection.read_answer("GET").expect("an answer");
+    let mut connection = server.begin("/app?burn=600");
+    let answer = connection.answer();
     assert_eq!(answer.status, 502, "{}", answer.shown());
     server.wait_until_gone(std::slice::from_ref(&old));
     if subject().differs("DP-98") {
@@ -287,25 +282,18 @@ fn no_descriptors_left() {
     }
     let server = server("threads=4");
     let pid = daemon(&server).pid;
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get("/app?exhaust").bytes());
+    let mut connection = server.begin("/app?exhaust");
     wait_until("the last descriptor", || {
         server.path("data/full").exists().then_some(())
     });
     // More connections of children than there are descriptors.
-    let mut waiting: Vec<_> = (0..6)
-        .map(|_| {
-            let mut connection = server.connect();
-            connection.send_bytes(Request::get("/app").bytes());
-            connection
-        })
-        .collect();
+    let mut waiting: Vec<_> = (0..6).map(|_| server.begin("/app")).collect();
     server.wait_for_log("WSGI5201");
     server.write("data/go", "");
-    let answer = connection.read_answer("GET").expect("an answer");
+    let answer = connection.answer();
     assert_eq!(answer.expect(200).text(), "24", "EMFILE");
     for connection in &mut waiting {
-        let answer = connection.read_answer("GET").expect("an answer");
+        let answer = connection.answer();
         assert_eq!(answer.expect(200).text(), pid.to_string());
     }
 }

@@ -101,13 +101,6 @@ fn request_shape(mode: Mode) -> String {
     format!("{{{}}}", keys.join(" "))
 }
 
-#[track_caller]
-fn fact(answer: &Answer, key: &str) -> String {
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
-}
-
 fn site(mpm: Mpm, mode: Mode) -> Site {
     Site::new(mpm, mode)
         .daemon_options("threads=3")
@@ -118,7 +111,7 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
 fn settled(server: &Server, ended: u64) {
     wait_until("the requests are counted", || {
         let answer = server.get("/?process").expect(200);
-        let count: u64 = fact(&answer, "request_count").parse().expect("a number");
+        let count: u64 = answer.fact("request_count").parse().expect("a number");
         (count >= ended).then_some(())
     });
 }
@@ -128,7 +121,7 @@ fn metrics(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     for query in ["process", "request"] {
         let answer = server.get(&format!("/?{query}")).expect(200);
-        assert_eq!(fact(&answer, "on"), "False");
+        assert_eq!(answer.fact("on"), "False");
     }
     server.get("/?start").expect(200);
     settled(&server, 3);
@@ -144,15 +137,15 @@ fn metrics(mpm: Mpm, mode: Mode) {
         let held = scope.spawn(|| server.get("/?hold").expect(200));
         wait_until("a request that is running", || {
             let answer = server.get("/?process").expect(200);
-            (fact(&answer, "active_requests") == "2").then_some(())
+            (answer.fact("active_requests") == "2").then_some(())
         });
         let process = server.get("/?process").expect(200);
-        assert_eq!(fact(&process, "shape"), PROCESS);
+        assert_eq!(process.fact("shape"), PROCESS);
         for truth in ["times", "own", "memory", "busy", "rows"] {
-            assert_eq!(fact(&process, truth), "True", "{truth}: {}", process.text());
+            assert_eq!(process.fact(truth), "True", "{truth}: {}", process.text());
         }
         // Begun and not ended: those that are running.
-        assert_eq!(fact(&process, "sum"), fact(&process, "active_requests"));
+        assert_eq!(process.fact("sum"), process.fact("active_requests"));
         let answer = server.get("/?request").expect(200);
         server.get("/?let-go").expect(200);
         held.join().expect("the request that was held");
@@ -160,30 +153,30 @@ fn metrics(mpm: Mpm, mode: Mode) {
     });
     // The next interval has only what came since, by whichever thread.
     let answer = server.get("/?request").expect(200);
-    let count: u64 = fact(&answer, "request_count").parse().expect("a number");
+    let count: u64 = answer.fact("request_count").parse().expect("a number");
     assert!((1..=3).contains(&count), "{count}");
-    assert_eq!(fact(&answer, "status_5xx"), "0");
-    assert_eq!(fact(&answer, "input_bytes"), "0");
+    assert_eq!(answer.fact("status_5xx"), "0");
+    assert_eq!(answer.fact("input_bytes"), "0");
 }
 
 fn check(answer: &Answer, mpm: Mpm, mode: Mode) {
-    assert_eq!(fact(answer, "shape"), request_shape(mode));
-    assert_eq!(fact(answer, "status_5xx"), "1");
-    assert_eq!(fact(answer, "input_bytes"), "6");
-    let number = |key: &str| fact(answer, key).parse::<f64>().expect("a number");
+    assert_eq!(answer.fact("shape"), request_shape(mode));
+    assert_eq!(answer.fact("status_5xx"), "1");
+    assert_eq!(answer.fact("input_bytes"), "6");
+    let number = |key: &str| answer.fact(key).parse::<f64>().expect("a number");
     assert_eq!(number("completed"), number("request_count"));
     // All of these requests have called the application.
     assert_eq!(number("recorded"), number("request_count"));
     assert_eq!(number("status_2xx") + 1.0, number("request_count"));
     assert_eq!(
-        fact(answer, "held"),
+        answer.fact("held"),
         "2",
         "the one that is held, and this one"
     );
-    assert_eq!(fact(answer, "capacity"), "True");
-    assert_eq!(fact(answer, "bounds"), "True");
+    assert_eq!(answer.fact("capacity"), "True");
+    assert_eq!(answer.fact("bounds"), "True");
     let maximum = if mode == Mode::Daemon { "3" } else { "16" };
-    assert_eq!(fact(answer, "request_threads_maximum"), maximum, "{mpm:?}");
+    assert_eq!(answer.fact("request_threads_maximum"), maximum, "{mpm:?}");
     assert!(number("sample") > 0.0);
     if subject().differs("MET-11") {
         assert!((number("period") - number("sample")).abs() < 0.001);
@@ -202,6 +195,6 @@ fn telemetry_takes_the_metrics() {
     server.get("/?start").expect(200);
     for query in ["process", "request"] {
         let answer = server.get(&format!("/?{query}")).expect(200);
-        assert_eq!(fact(&answer, "on"), "False");
+        assert_eq!(answer.fact("on"), "False");
     }
 }

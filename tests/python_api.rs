@@ -1,13 +1,6 @@
 //! What Python code finds in an interpreter: the modules `mod_wsgi` and `apache`, and the order in which they come to be.
 
-use wsgi_harness::{Answer, Mode, Mpm, Process, Site, matrix, subject, test_venv, wait_until};
-
-#[track_caller]
-fn fact(answer: &Answer, key: &str) -> String {
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
-}
+use wsgi_harness::{Mode, Mpm, Process, Site, matrix, subject, test_venv, wait_until};
 
 /// Whether a process has loaded Python.
 fn has_python(process: &Process) -> bool {
@@ -133,9 +126,9 @@ fn attributes(mpm: Mpm, mode: Mode) {
         ("returned", "True"),
         ("wsgi", "[(1, 0), True]"),
     ] {
-        assert_eq!(fact(&answer, key), expected, "{key}");
+        assert_eq!(answer.fact(key), expected, "{key}");
     }
-    assert_eq!(fact(&server.get("/named").expect(200), "group"), "'named'");
+    assert_eq!(server.get("/named").expect(200).fact("group"), "'named'");
 }
 matrix!(attributes);
 

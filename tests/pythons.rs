@@ -4,9 +4,7 @@
 
 use std::path::PathBuf;
 
-use wsgi_harness::{
-    Answer, Mode, Mpm, Request, Server, Site, matrix, subject, test_venv, wait_until,
-};
+use wsgi_harness::{Mode, Mpm, Server, Site, matrix, subject, test_venv, wait_until};
 
 const FACTS: &str = include_str!("apps/interpreter.wsgi");
 
@@ -41,10 +39,7 @@ fn several() -> Vec<String> {
 
 #[track_caller]
 fn fact(server: &Server, path: &str, key: &str) -> String {
-    let answer: Answer = server.get(path).expect(200);
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
+    server.get(path).expect(200).fact(key)
 }
 
 /// DP-50: a version that is installed is taken, one that is not is refused when the configuration is read, with the versions
@@ -309,8 +304,7 @@ fn a_gil_holds_up_its_own_interpreter_only() {
             std::fs::write(&flag, "0").expect("mine");
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
             std::fs::set_permissions(&flag, open).expect("mine");
-            let mut waiting = server.connect();
-            waiting.send_bytes(Request::get("/own/spinning").bytes());
+            let mut waiting = server.begin("/own/spinning");
             wait_until("the loop", || {
                 server.path("data/spinning").exists().then_some(())
             });
@@ -325,7 +319,7 @@ fn a_gil_holds_up_its_own_interpreter_only() {
                 .open(&flag)
                 .expect("mine");
             std::io::Write::write_all(&mut file, b"1").expect("mine");
-            let answer = waiting.read_answer("GET").expect("an answer").expect(200);
+            let answer = waiting.answer().expect(200);
             assert_eq!(answer.text(), "spun", "{version}");
         }
     }
@@ -350,11 +344,7 @@ fn stacks_behind_every_gil() {
         );
         let _held: Vec<_> = ["/own/holding", "/shared/holding", "/case/holding"]
             .into_iter()
-            .map(|path| {
-                let mut connection = server.connect();
-                connection.send_bytes(Request::get(path).bytes());
-                connection
-            })
+            .map(|path| server.begin(path))
             .collect();
         for interpreter in [
             "main interpreter",

@@ -5,9 +5,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use wsgi_core::control::{FromDaemon, ToDaemon, decode, encode};
-use wsgi_harness::{
-    Answer, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
-};
+use wsgi_harness::{Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until};
 
 /// Shows the dict: its shape, and the rows that the test knows something about.
 const SHOW: &str = "import mod_wsgi, time
@@ -57,13 +55,6 @@ const SHAPE: &str = "{server_limit:int thread_limit:int running_generation:int r
                      workers:[{thread_num:int generation:int status:str access_count:int bytes_served:int \
                      start_time:float stop_time:float last_used:float client:str request:str vhost:str}]}]}";
 
-#[track_caller]
-fn fact(answer: &Answer, key: &str) -> String {
-    answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.text()))
-}
-
 /// A site whose applications may know the scoreboard.
 fn site(mpm: Mpm, mode: Mode) -> Site {
     let (directive, option) = match mode {
@@ -85,40 +76,44 @@ fn the_scoreboard(mpm: Mpm, mode: Mode) {
     let last = if mpm == Mpm::Prefork { "1" } else { "15" };
     let answer = wait_until("a request that is counted, and all threads", || {
         let answer = server.get("/shown?x=\u{e9}").expect(200);
-        let truths = ["done", "served"].map(|truth| fact(&answer, truth));
-        (truths == ["True", "True"] && fact(&answer, "threads") == last).then_some(answer)
+        let truths = ["done", "served"].map(|truth| answer.fact(truth));
+        (truths == ["True", "True"] && answer.fact("threads") == last).then_some(answer)
     });
-    assert_eq!(fact(&answer, "shape"), SHAPE);
+    assert_eq!(answer.fact("shape"), SHAPE);
     let limits = match mpm {
         Mpm::Prefork => "[80, 1, 80, 80]",
         _ => "[4, 80, 4, 320]",
     };
-    assert_eq!(fact(&answer, "limits"), limits);
+    assert_eq!(answer.fact("limits"), limits);
     for truth in ["numbers", "times", "mine_times", "mine_generation"] {
-        assert_eq!(fact(&answer, truth), "True", "{truth}: {}", answer.text());
+        assert_eq!(answer.fact(truth), "True", "{truth}: {}", answer.text());
     }
-    assert_eq!(fact(&answer, "generation"), "0");
-    assert_eq!(fact(&answer, "mine"), "1", "{}", answer.text());
+    assert_eq!(answer.fact("generation"), "0");
+    assert_eq!(answer.fact("mine"), "1", "{}", answer.text());
     // Characters are bytes.
-    assert_eq!(fact(&answer, "request"), "GET /shown?x=\u{e9} HTTP/1.1");
-    assert_eq!(fact(&answer, "client"), "127.0.0.1");
-    assert!(fact(&answer, "vhost").ends_with(&format!(":{}", server.port())));
+    assert_eq!(answer.fact("request"), "GET /shown?x=\u{e9} HTTP/1.1");
+    assert_eq!(answer.fact("client"), "127.0.0.1");
+    assert!(
+        answer
+            .fact("vhost")
+            .ends_with(&format!(":{}", server.port()))
+    );
     let children: Vec<String> = server
         .children()
         .iter()
         .map(|c| c.pid.to_string())
         .collect();
     assert!(
-        children.contains(&fact(&answer, "mine_pid")),
+        children.contains(&answer.fact("mine_pid")),
         "{children:?}: {}",
         answer.text()
     );
-    let states = fact(&answer, "states");
+    let states = answer.fact("states");
     assert!(states.contains('.') && states.contains('W'), "{states}");
     server.restart();
     let answer = server.get("/").expect(200);
-    assert_eq!(fact(&answer, "generation"), "1");
-    assert_eq!(fact(&answer, "mine"), "1");
+    assert_eq!(answer.fact("generation"), "1");
+    assert_eq!(answer.fact("mine"), "1");
 }
 
 matrix!(the_scoreboard: event prefork);
@@ -135,10 +130,10 @@ fn long_texts(mpm: Mpm, mode: Mode) {
     // The original shows the older field of httpd, which cuts it.
     let whole = subject().differs("MET-63");
     assert_eq!(
-        fact(&answer, "client"),
+        answer.fact("client"),
         if whole { client } else { &client[..31] }
     );
-    let shown = fact(&answer, "request");
+    let shown = answer.fact("request");
     assert_eq!(shown.len(), 63, "{shown}");
     assert!(shown.starts_with("GET /longlong"));
 }
@@ -157,10 +152,10 @@ fn off(mpm: Mpm, mode: Mode) {
         .script("/", SHOW)
         .start();
     let answer = server.get("/").expect(200);
-    assert_eq!(fact(&answer, "metrics"), "False");
+    assert_eq!(answer.fact("metrics"), "False");
     server.restart();
     let answer = server.get("/").expect(200);
-    assert_eq!(fact(&answer, "metrics"), "False");
+    assert_eq!(answer.fact("metrics"), "False");
 }
 
 matrix!(off: event prefork);
@@ -218,9 +213,9 @@ fn nobody_but_apache_writes_the_scoreboard() {
         change(&server);
         let answer = wait_until("an answer with metrics", || {
             let answer = server.get("/");
-            (answer.status == 200 && fact(&answer, "metrics") == "True").then_some(answer)
+            (answer.status == 200 && answer.fact("metrics") == "True").then_some(answer)
         });
-        assert_eq!(fact(&answer, "mine"), "1");
+        assert_eq!(answer.fact("mine"), "1");
         let parents = shared_memory(&server.parent());
         assert_eq!(parents.len(), 1, "the scoreboard: {parents:?}");
         assert_eq!(parents[0].1, "rw-s");
@@ -321,7 +316,7 @@ fn at_import_and_in_services() {
         });
         assert_eq!(found, "4", "{name}");
     }
-    assert_eq!(fact(&server.get("/").expect(200), "metrics"), "True");
+    assert_eq!(server.get("/").expect(200).fact("metrics"), "True");
 }
 
 /// MET-61: thousands of slots come over, also to several threads that ask at the same time.
@@ -335,8 +330,8 @@ fn a_big_server() {
         let askers: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
         for asker in askers {
             let answer = asker.join().expect("an asker");
-            assert_eq!(fact(&answer, "limits"), "[30, 500, 30, 15000]");
-            assert_eq!(fact(&answer, "numbers"), "True");
+            assert_eq!(answer.fact("limits"), "[30, 500, 30, 15000]");
+            assert_eq!(answer.fact("numbers"), "True");
         }
     });
 }
@@ -349,14 +344,14 @@ fn a_supervisor_that_does_not_answer() {
     }
     let server = site(Mpm::Event, Mode::Daemon).start();
     let answer = server.get("/").expect(200);
-    assert_eq!(fact(&answer, "metrics"), "True");
+    assert_eq!(answer.fact("metrics"), "True");
     let supervisor = supervisor(&server);
     supervisor.signal(Signal::SIGSTOP);
     let answer = server.get("/").expect(200);
-    assert_eq!(fact(&answer, "metrics"), "False");
+    assert_eq!(answer.fact("metrics"), "False");
     supervisor.signal(Signal::SIGCONT);
     wait_until("metrics again", || {
         let answer = server.get("/").expect(200);
-        (fact(&answer, "metrics") == "True").then_some(())
+        (answer.fact("metrics") == "True").then_some(())
     });
 }

@@ -1,7 +1,7 @@
 //! Signals to the processes of a daemon group and to the supervisor, and what Python code is told of the end of a process.
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Connection, Process, Request, Server, Site, subject, wait_until};
+use wsgi_harness::{Connection, Process, Server, Site, subject, wait_until};
 
 const SIGNALLED: &str = include_str!("apps/signalled.wsgi");
 
@@ -14,18 +14,6 @@ fn server(options: &str) -> Server {
     // A process that ends is a record in the log.
     server.allow_log("'live'");
     server
-}
-
-fn pid(server: &Server, url: &str) -> i32 {
-    let answer = server.get(url).expect(200);
-    answer.text().parse().expect("a pid")
-}
-
-fn daemon(server: &Server, pid: i32) -> Process {
-    let mut daemons = server.daemons().into_iter();
-    daemons
-        .find(|process| process.pid == pid)
-        .expect("the process that answered")
 }
 
 /// What the applications of a process wrote down: interpreter, then the words.
@@ -48,8 +36,7 @@ fn wait_for_note(server: &Server, pid: i32, note: &str) {
 
 /// Begins a request that waits for the file `go`.
 fn hold(server: &Server, url: &str, pid: i32, interpreter: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get(url).bytes());
+    let connection = server.begin(url);
     wait_for_note(server, pid, &format!("{interpreter} holding"));
     connection
 }
@@ -65,9 +52,9 @@ fn reasons() {
         (Signal::SIGUSR1, "graceful_signal"),
         (Signal::SIGXCPU, "cpu_time_limit"),
     ] {
-        let first = pid(&server, "/app");
-        assert_eq!(pid(&server, "/other"), first);
-        let old = daemon(&server, first);
+        let first = server.served_by("/app");
+        assert_eq!(server.served_by("/other"), first);
+        let old = server.daemon(first);
         old.signal(signal);
         server.wait_until_gone(&[old]);
         let mut told = notes(&server, first);
@@ -75,7 +62,7 @@ fn reasons() {
         let expected = ["main", "other"].map(|name| format!("{name} process_stopping {reason}"));
         assert_eq!(told, expected, "{signal}");
         wait_until("the replacement", || {
-            (pid(&server, "/app") != first).then_some(())
+            (server.served_by("/app") != first).then_some(())
         });
     }
 }
@@ -84,16 +71,16 @@ fn reasons() {
 #[test]
 fn reasons_of_planned_restarts() {
     let server = server("threads=1 maximum-requests=2");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     wait_until("the replacement", || {
-        (pid(&server, "/app") != first).then_some(())
+        (server.served_by("/app") != first).then_some(())
     });
     wait_for_note(&server, first, "main process_stopping maximum_requests");
 
     let server = self::server("threads=1");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     server.touch("apps/app.wsgi");
-    assert_ne!(pid(&server, "/app"), first);
+    assert_ne!(server.served_by("/app"), first);
     wait_for_note(&server, first, "main process_stopping script_reload");
 }
 
@@ -101,36 +88,36 @@ fn reasons_of_planned_restarts() {
 #[test]
 fn signals_for_python() {
     let server = server("threads=2");
-    let first = pid(&server, "/app");
-    assert_eq!(pid(&server, "/other"), first);
+    let first = server.served_by("/app");
+    assert_eq!(server.served_by("/other"), first);
     for signal in [Signal::SIGHUP, Signal::SIGUSR2] {
         let number = signal as i32;
-        daemon(&server, first).signal(signal);
+        server.daemon(first).signal(signal);
         for interpreter in ["main", "other"] {
             let note = format!("{interpreter} process_signal {signal} {number}");
             wait_for_note(&server, first, &note);
         }
     }
-    assert_eq!(pid(&server, "/app"), first);
+    assert_eq!(server.served_by("/app"), first);
 }
 
 /// DMN-503, DMN-512, API-330: a subscriber that blocks holds up no request; at the end it is waited for.
 #[test]
 fn a_subscriber_that_blocks() {
     let server = server("threads=2 shutdown-timeout=60");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     server.write("data/block", "");
-    let old = daemon(&server, first);
+    let old = server.daemon(first);
     old.signal(Signal::SIGHUP);
     wait_for_note(&server, first, "main process_signal SIGHUP 1");
     for _ in 0..20 {
-        assert_eq!(pid(&server, "/app"), first);
+        assert_eq!(server.served_by("/app"), first);
     }
     old.signal(Signal::SIGTERM);
     if subject().is_ours() {
         // Requests go on in a new process meanwhile.
         wait_until("the replacement", || {
-            (pid(&server, "/app") != first).then_some(())
+            (server.served_by("/app") != first).then_some(())
         });
         assert!(old.is_alive());
     }
@@ -143,9 +130,9 @@ fn a_subscriber_that_blocks() {
 #[test]
 fn signals_during_the_end() {
     let server = server("threads=2 shutdown-timeout=60");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let mut holding = hold(&server, "/app?hold", first, "main");
-    let old = daemon(&server, first);
+    let old = server.daemon(first);
     old.signal(Signal::SIGTERM);
     wait_for_note(&server, first, "main process_stopping shutdown_signal");
     for signal in [
@@ -158,7 +145,7 @@ fn signals_during_the_end() {
         old.signal(signal);
     }
     server.write("data/go", "");
-    let answer = holding.read_answer("GET").expect("an answer").expect(200);
+    let answer = holding.answer().expect(200);
     assert_eq!(answer.text(), first.to_string());
     server.wait_until_gone(&[old]);
     let told = notes(&server, first);
@@ -170,19 +157,19 @@ fn signals_during_the_end() {
 #[test]
 fn graceful_twice() {
     let server = server("threads=2");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let mut holding = hold(&server, "/app?hold", first, "main");
-    let old = daemon(&server, first);
+    let old = server.daemon(first);
     old.signal(Signal::SIGUSR1);
     old.signal(Signal::SIGUSR1);
     if subject().is_ours() {
         wait_until("the replacement", || {
-            (pid(&server, "/app") != first).then_some(())
+            (server.served_by("/app") != first).then_some(())
         });
     }
     old.signal(Signal::SIGUSR1);
     server.write("data/go", "");
-    holding.read_answer("GET").expect("an answer").expect(200);
+    holding.answer().expect(200);
     server.wait_until_gone(&[old]);
     assert_eq!(
         notes(&server, first).last().map(String::as_str),
@@ -197,8 +184,8 @@ fn graceful_twice() {
 #[test]
 fn ignored_signals() {
     let server = server("threads=1");
-    let first = pid(&server, "/app");
-    let daemon = daemon(&server, first);
+    let first = server.served_by("/app");
+    let daemon = server.daemon(first);
     let ignored = daemon.status("SigIgn").expect("Linux tells");
     let ignored = u64::from_str_radix(&ignored, 16).expect("a hexadecimal number");
     for signal in [Signal::SIGPIPE, Signal::SIGXFSZ] {
@@ -206,7 +193,7 @@ fn ignored_signals() {
     }
     for signal in [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGWINCH] {
         daemon.signal(signal);
-        assert_eq!(pid(&server, "/app"), first, "{signal}");
+        assert_eq!(server.served_by("/app"), first, "{signal}");
     }
 }
 
@@ -236,9 +223,9 @@ fn interpreters_end_with_their_process() {
             .config(line)
             .start();
         server.allow_log("'live'");
-        let first = pid(&server, "/app");
-        assert_eq!(pid(&server, "/other"), first);
-        let old = daemon(&server, first);
+        let first = server.served_by("/app");
+        assert_eq!(server.served_by("/other"), first);
+        let old = server.daemon(first);
         old.signal(Signal::SIGTERM);
         server.wait_until_gone(&[old]);
         let ended = std::fs::read_to_string(server.path("data/ended")).unwrap_or_default();
@@ -258,7 +245,7 @@ fn interpreters_end_with_their_process() {
 #[test]
 fn httpd_stops() {
     let server = server("threads=2 shutdown-timeout=600");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let _holding = hold(&server, "/app?hold", first, "main");
     for text in [
         "WSGI0146",
@@ -277,9 +264,9 @@ fn httpd_stops() {
 #[test]
 fn signals_to_a_fork() {
     let server = server("threads=2");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     assert_eq!(server.get("/app?fork").expect(200).text(), "255");
-    assert_eq!(pid(&server, "/app"), first);
+    assert_eq!(server.served_by("/app"), first);
 }
 
 /// DP-84, DMN-432: the stack of every request that runs is logged: interpreter, thread, file, line, function.
@@ -289,10 +276,10 @@ fn stack_dump() {
     for text in ["WSGI0146", "WSGI0147"] {
         server.allow_log(text);
     }
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let _main = hold(&server, "/app?hold", first, "main");
     let _other = hold(&server, "/other?hold", first, "other");
-    let old = daemon(&server, first);
+    let old = server.daemon(first);
     let line = SIGNALLED
         .lines()
         .position(|line| line.contains("being executed"))
@@ -364,9 +351,9 @@ fn signals_to_a_service() {
         };
         let first = wait_until("the service", || begun(last));
         for harmless in [Signal::SIGHUP, Signal::SIGUSR2] {
-            daemon(&server, first).signal(harmless);
+            server.daemon(first).signal(harmless);
         }
-        let process = daemon(&server, first);
+        let process = server.daemon(first);
         process.signal(signal);
         wait_until("the end of the service", || {
             lines().contains(&(first, "ends".to_owned())).then_some(())
@@ -414,7 +401,7 @@ fn harmless_signals_to_the_supervisor() {
         return;
     }
     let server = server("threads=2");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let supervisor = supervisor(&server);
     for signal in [
         Signal::SIGHUP,
@@ -425,7 +412,7 @@ fn harmless_signals_to_the_supervisor() {
         Signal::SIGWINCH,
     ] {
         supervisor.signal(signal);
-        assert_eq!(pid(&server, "/app"), first, "{signal}");
+        assert_eq!(server.served_by("/app"), first, "{signal}");
     }
     assert!(supervisor.is_alive());
 }
@@ -437,8 +424,8 @@ fn the_supervisor_is_told_to_end() {
         return;
     }
     let server = server("threads=2");
-    let first = pid(&server, "/app");
-    let old = daemon(&server, first);
+    let first = server.served_by("/app");
+    let old = server.daemon(first);
     let supervisor = supervisor(&server);
     supervisor.signal(Signal::SIGTERM);
     server.wait_until_gone(&[old, supervisor]);
@@ -460,8 +447,8 @@ fn the_supervisor_is_lost() {
         return;
     }
     let server = server("threads=2");
-    let first = pid(&server, "/app");
-    let old = daemon(&server, first);
+    let first = server.served_by("/app");
+    let old = server.daemon(first);
     supervisor(&server).signal(Signal::SIGKILL);
     server.wait_until_gone(&[old]);
     // Both the end of the channel and the signal of its parent's death tell it; either may come first.

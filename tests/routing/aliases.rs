@@ -2,7 +2,7 @@
 
 use wsgi_harness::{Mode, Mpm, Site, matrix, wait_until};
 
-use super::{environ, value};
+use super::environ;
 
 /// DIR-005, DIR-006, DIR-007, DIR-008, DIR-010, REQ-111, REQ-113, ENV-15: what an alias matches and where it leads.
 #[test]
@@ -46,17 +46,17 @@ fn aliases() {
     ] {
         let answer = environ(&server, path);
         assert_eq!(
-            value(&answer, "SCRIPT_FILENAME"),
+            answer.unquoted("SCRIPT_FILENAME"),
             format!("{apps}/{script}"),
             "{path}"
         );
         if !path.starts_with("/match") {
-            assert_eq!(value(&answer, "SCRIPT_NAME"), name, "{path}");
+            assert_eq!(answer.unquoted("SCRIPT_NAME"), name, "{path}");
         }
-        assert_eq!(value(&answer, "PATH_INFO"), info, "{path}");
+        assert_eq!(answer.unquoted("PATH_INFO"), info, "{path}");
     }
     // DIR-008: list order, so the later, longer one never gets a request.
-    assert_eq!(value(&environ(&server, "/app/late"), "PATH_INFO"), "/late");
+    assert_eq!(environ(&server, "/app/late").unquoted("PATH_INFO"), "/late");
     assert_eq!(environ(&server, "/app/first").text(), "hello");
     // DIR-010: mod_alias comes first.
     assert_eq!(environ(&server, "/app/static").text(), "by mod_alias");
@@ -103,7 +103,7 @@ fn substitutions() {
     for (name, _, _, path, expected) in rows {
         let answer = server.get(&format!("/{name}/{path}"));
         let found = match answer.status {
-            200 => value(&answer, "PATH_INFO"),
+            200 => answer.unquoted("PATH_INFO"),
             _ => String::new(),
         };
         let expected = if expected.is_empty() {
@@ -132,7 +132,7 @@ fn alias_of_the_root() {
     for (path, info) in [("/", "/"), ("/a/b", "/a/b"), ("/a//b/", "/a/b/")] {
         let answer = environ(&server, path);
         assert_eq!(
-            (value(&answer, "SCRIPT_NAME"), value(&answer, "PATH_INFO")),
+            (answer.unquoted("SCRIPT_NAME"), answer.unquoted("PATH_INFO")),
             (String::new(), info.into())
         );
     }

@@ -2,7 +2,7 @@
 
 use wsgi_harness::{Mode, Mpm, Request, Site, matrix, subject};
 
-use super::{environ, value};
+use super::environ;
 
 /// XPN-01, XPN-02, XPN-03, XPN-04, XPN-05, XPN-06, XPN-07, XPN-08, XPN-09, XPN-10, XPN-20, XPN-21, XPN-23, XPN-24,
 /// DIR-015, DIR-042, DIR-044, REQ-108: names made from the request.
@@ -60,7 +60,7 @@ fn expansions(mpm: Mpm, mode: Mode) {
         ("/app/after", "%{SERVER}-x".to_owned()),
     ] {
         assert_eq!(
-            value(&ask(path).expect(200), "mod_wsgi.application_group"),
+            ask(path).expect(200).unquoted("mod_wsgi.application_group"),
             group,
             "{path}"
         );
@@ -72,7 +72,7 @@ fn expansions(mpm: Mpm, mode: Mode) {
         ("/app/other-form", "application"),
     ] {
         assert_eq!(
-            value(&ask(path).expect(200), "mod_wsgi.callable_object"),
+            ask(path).expect(200).unquoted("mod_wsgi.callable_object"),
             callable,
             "{path}"
         );
@@ -93,7 +93,7 @@ fn expansions(mpm: Mpm, mode: Mode) {
         server.expect_log("WSGI0151");
     } else {
         assert_eq!(
-            value(&by_host.expect(200), "mod_wsgi.process_group"),
+            by_host.expect(200).unquoted("mod_wsgi.process_group"),
             "site.example"
         );
     }
@@ -115,7 +115,7 @@ fn ports_invented_by_clients() {
         let answer = server
             .send(&Request::get(path).host("localhost:99"))
             .expect(200);
-        let group = value(&answer, "mod_wsgi.application_group");
+        let group = answer.unquoted("mod_wsgi.application_group");
         let rest = if path == "/" { "|" } else { "" };
         if subject().differs("XPN-07") {
             assert_eq!(group, format!("localhost:{port}{rest}"));
@@ -133,6 +133,6 @@ fn case_of_script_names() {
         .shared("environ.wsgi")
         .config("WSGICaseSensitivity Off\nUseCanonicalName On\nWSGIScriptAlias /App {apps}/environ.wsgi")
         .start();
-    let group = value(&environ(&server, "/App"), "mod_wsgi.application_group");
+    let group = environ(&server, "/App").unquoted("mod_wsgi.application_group");
     assert!(group.ends_with("|/app"), "{group}");
 }

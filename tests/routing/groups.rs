@@ -2,8 +2,6 @@
 
 use wsgi_harness::{Request, Site, subject};
 
-use super::value;
-
 /// DIR-040, DIR-041, DIR-043, DMN-005, DMN-063, DMN-201, DMN-203, DMN-204, DMN-644, MRG-04, MRG-05, REQ-300,
 /// REQ-302: groups that a request may not use.
 #[test]
@@ -57,13 +55,13 @@ fn forbidden_groups() {
             .connect_to(index)
             .send(&Request::get("/").host("second.example"))
             .expect(200);
-        assert_eq!(value(&answer, "mod_wsgi.process_group"), "theirs");
+        assert_eq!(answer.unquoted("mod_wsgi.process_group"), "theirs");
     }
     let main = server
         .connect_to(1)
         .send(&Request::get("/main").host("second.example"))
         .expect(200);
-    assert_eq!(value(&main, "mod_wsgi.process_group"), "live");
+    assert_eq!(main.unquoted("mod_wsgi.process_group"), "live");
 }
 
 /// DIR-041, DMN-204: the ServerName counts that holds in the end, also where it stands behind the group, or where the virtual

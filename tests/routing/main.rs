@@ -7,15 +7,6 @@ mod settings;
 
 use wsgi_harness::{Answer, Server};
 
-/// A value of the environ that the script answered with, without its quotes.
-#[track_caller]
-fn value(answer: &Answer, key: &str) -> String {
-    let shown = answer
-        .line(key)
-        .unwrap_or_else(|| panic!("no {key}: {}", answer.shown()));
-    shown.trim_matches('\'').to_owned()
-}
-
 #[track_caller]
 fn environ(server: &Server, path: &str) -> Answer {
     server.get(path).expect(200)

@@ -2,7 +2,7 @@
 
 use wsgi_harness::{Mode, Mpm, Request, Site, matrix};
 
-use super::{environ, value};
+use super::environ;
 
 fn handler(text: &str) -> String {
     format!("def handle_request(e, s):\n    s('200 OK', [])\n    return [b'{text}']\n")
@@ -75,7 +75,7 @@ fn which_setting_counts(mpm: Mpm, mode: Mode) {
             .send(&Request::get(path).header("Authorization", "Basic QTpC"))
             .expect(200);
         let found = ["process_group", "application_group", "callable_object"]
-            .map(|key| value(&answer, &format!("mod_wsgi.{key}")));
+            .map(|key| answer.unquoted(&format!("mod_wsgi.{key}")));
         assert_eq!(found, [process, application, callable], "{path}");
         assert_eq!(
             answer.line("HTTP_AUTHORIZATION").is_some(),
@@ -84,18 +84,18 @@ fn which_setting_counts(mpm: Mpm, mode: Mode) {
         );
     }
     let handled = environ(&server, "/handled/no/such/file");
-    assert_eq!(value(&handled, "mod_wsgi.request_handler"), "my-handler");
+    assert_eq!(handled.unquoted("mod_wsgi.request_handler"), "my-handler");
     assert_eq!(
-        value(&handled, "mod_wsgi.handler_script"),
+        handled.unquoted("mod_wsgi.handler_script"),
         server.fill("{apps}/handler.wsgi")
     );
     assert_eq!(
-        value(&handled, "SCRIPT_FILENAME"),
+        handled.unquoted("SCRIPT_FILENAME"),
         server.fill("{htdocs}/handled")
     );
     let plain = environ(&server, "/inherits");
-    assert_eq!(value(&plain, "mod_wsgi.request_handler"), "wsgi-script");
-    assert_eq!(value(&plain, "mod_wsgi.handler_script"), "");
+    assert_eq!(plain.unquoted("mod_wsgi.request_handler"), "wsgi-script");
+    assert_eq!(plain.unquoted("mod_wsgi.handler_script"), "");
 }
 matrix!(which_setting_counts: event);
 
@@ -151,7 +151,7 @@ fn virtual_hosts() {
     assert_eq!(ask(1, "/both").status, 404);
     server.expect_log("WSGI0089");
     let inherited = ask(1, "/main").expect(200);
-    assert_eq!(value(&inherited, "mod_wsgi.callable_object"), "other");
+    assert_eq!(inherited.unquoted("mod_wsgi.callable_object"), "other");
     assert_eq!(inherited.line("HTTP_AUTHORIZATION"), None);
     for (index, path, text) in [
         (0, "/shared", "one"),

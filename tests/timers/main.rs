@@ -4,7 +4,7 @@
 mod off;
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Connection, Process, Request, Server, Site, subject, wait_until};
+use wsgi_harness::{Connection, Process, Server, Site, subject, wait_until};
 
 const TIMED: &str = include_str!("../apps/timed.wsgi");
 
@@ -50,11 +50,6 @@ fn server(options: &str) -> Server {
     server
 }
 
-fn pid(server: &Server, url: &str) -> i32 {
-    let answer = server.get(url).expect(200);
-    answer.text().parse().expect("a pid")
-}
-
 /// A request that does not end, and the process that it is in.
 struct Held {
     connection: Connection,
@@ -62,8 +57,7 @@ struct Held {
 }
 
 fn hold(server: &Server, url: &str) -> Held {
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get(url).bytes());
+    let connection = server.begin(url);
     let pid = holder(server, "held");
     let daemon = daemon(server, pid);
     Held { connection, daemon }
@@ -106,7 +100,7 @@ fn reason(server: &Server, pid: i32) -> String {
 }
 
 fn status(held: &mut Held) -> u16 {
-    let answer = held.connection.read_answer("GET").expect("an answer");
+    let answer = held.connection.answer();
     answer.status
 }
 
@@ -121,7 +115,7 @@ fn request_timeout() {
     assert_eq!(status(&mut held), 502);
     assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
     assert_eq!(server.log().count("in hold_here"), 1, "dumped once");
-    assert_ne!(pid(&server, "/app"), held.daemon.pid);
+    assert_ne!(server.served_by("/app"), held.daemon.pid);
 }
 
 /// DP-84, DP-96, DMN-413, DMN-431: the request that took too long is not waited for, whatever graceful-timeout allows.
@@ -142,16 +136,16 @@ fn interrupt_timeout() {
     for url in ["/app", "/sub"] {
         let server = server("request-timeout=1 interrupt-timeout=30");
         let mut held = hold(&server, &format!("{url}?hold"));
-        let answer = held.connection.read_answer("GET").expect("an answer");
+        let answer = held.connection.answer();
         assert_eq!(answer.status, 504, "{url}: {}", answer.shown());
         server.wait_for_log("in hold_here");
-        assert_eq!(pid(&server, url), held.daemon.pid);
+        assert_eq!(server.served_by(url), held.daemon.pid);
         // It is no Exception that an application might catch by mistake.
         std::fs::remove_file(server.path("data/held")).expect("the application's");
         let mut held = hold(&server, &format!("{url}?clean"));
         assert_eq!(status(&mut held), 504, "{url}");
         assert!(!server.path("data/caught").exists());
-        assert_eq!(pid(&server, url), held.daemon.pid);
+        assert_eq!(server.served_by(url), held.daemon.pid);
     }
 }
 
@@ -165,7 +159,7 @@ fn interrupt_after_the_head() {
     if subject().differs("REQ-466") {
         assert!(!answer.whole, "{}", answer.shown());
     }
-    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+    assert_eq!(server.served_by("/app"), held.daemon.pid);
     server.allow_log("WSGI01");
 }
 
@@ -178,7 +172,7 @@ fn interrupt_that_is_caught() {
     assert_eq!(status(&mut held), 502);
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
     assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
-    assert_ne!(pid(&server, "/app"), held.daemon.pid);
+    assert_ne!(server.served_by("/app"), held.daemon.pid);
 }
 
 /// DP-61, DP-85, DMN-026, DMN-450: a process in which no script can be loaded is replaced.
@@ -191,7 +185,7 @@ fn startup_timeout() {
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
     assert_eq!(reason(&server, held.daemon.pid), "startup_timeout");
     server.write("data/go", "");
-    assert_ne!(pid(&server, &url), held.daemon.pid);
+    assert_ne!(server.served_by(&url), held.daemon.pid);
 }
 
 /// DP-100, DMN-450: the first script that was loaded ends startup-timeout for good. That it would have fired before
@@ -199,7 +193,7 @@ fn startup_timeout() {
 #[test]
 fn startup_timeout_is_over() {
     let server = server("threads=2 startup-timeout=3 restart-interval=6");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
     let held = hold(&server, &url);
     assert_eq!(held.daemon.pid, first);
@@ -236,14 +230,13 @@ fn startup_timeout_is_over_with_the_script() {
 #[test]
 fn deadlock_timeout() {
     let server = server("deadlock-timeout=1 threads=2");
-    let blocked = pid(&server, "/app");
+    let blocked = server.served_by("/app");
     let old = daemon(&server, blocked);
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get("/app?block").bytes());
+    let mut connection = server.begin("/app?block");
     server.wait_until_gone(&[old]);
-    let answer = connection.read_answer("GET").expect("an answer");
+    let answer = connection.answer();
     assert_eq!(answer.status, 502, "{}", answer.shown());
-    assert_ne!(pid(&server, "/app"), blocked);
+    assert_ne!(server.served_by("/app"), blocked);
     assert!(!server.path("data/reasons").exists());
 }
 
@@ -269,7 +262,7 @@ fn deadlock_in_a_process_that_drains() {
 #[test]
 fn a_stopped_process_is_not_deadlocked() {
     let server = server("deadlock-timeout=3");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let daemon = daemon(&server, first);
     if !subject().differs("DP-101") {
         return;
@@ -282,7 +275,7 @@ fn a_stopped_process_is_not_deadlocked() {
     std::thread::sleep(std::time::Duration::from_secs(4));
     daemon.signal(Signal::SIGCONT);
     for _ in 0..20 {
-        assert_eq!(pid(&server, "/app"), first);
+        assert_eq!(server.served_by("/app"), first);
     }
     daemon.signal(Signal::SIGUSR1);
     assert_eq!(reason(&server, first), "graceful_signal");
@@ -292,11 +285,11 @@ fn a_stopped_process_is_not_deadlocked() {
 #[test]
 fn inactivity_timeout() {
     let server = server("inactivity-timeout=1");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let old = daemon(&server, first);
     server.wait_until_gone(&[old]);
     assert_eq!(reason(&server, first), "inactivity_timeout");
-    assert_ne!(pid(&server, "/app"), first);
+    assert_ne!(server.served_by("/app"), first);
 }
 
 /// DP-88, DMN-445: a running request keeps its process, whether it does anything or not. That inactivity-timeout would
@@ -326,9 +319,9 @@ fn ignored_activity() {
         .config("WSGIScriptAlias /ignored {apps}/app.wsgi\n<Location /ignored>\nWSGIIgnoreActivity On\n</Location>")
         .start();
     server.allow_log("'live'");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     wait_until("another process", || {
-        (pid(&server, "/ignored") != first).then_some(())
+        (server.served_by("/ignored") != first).then_some(())
     });
     assert_eq!(reason(&server, first), "inactivity_timeout");
 }
@@ -337,11 +330,11 @@ fn ignored_activity() {
 #[test]
 fn restart_interval() {
     let server = server("restart-interval=1");
-    let first = pid(&server, "/app");
+    let first = server.served_by("/app");
     let old = daemon(&server, first);
     server.wait_until_gone(&[old]);
     assert_eq!(reason(&server, first), "restart_interval");
-    assert_ne!(pid(&server, "/app"), first);
+    assert_ne!(server.served_by("/app"), first);
 }
 
 /// DP-67, DP-81, DP-91, DMN-032, DMN-470, DMN-471: after graceful-timeout the requests have shutdown-timeout, no more.
@@ -382,7 +375,7 @@ fn graceful_timeout_at_maximum_requests() {
     let server = server("threads=2 maximum-requests=2 graceful-timeout=1");
     let mut held = hold(&server, "/app?hold");
     wait_until("the replacement", || {
-        (pid(&server, "/app") != held.daemon.pid).then_some(())
+        (server.served_by("/app") != held.daemon.pid).then_some(())
     });
     assert_eq!(status(&mut held), 502);
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
@@ -408,7 +401,7 @@ fn timers_at_once() {
     ] {
         let server = server(&options);
         let (process, _held) = if url == "/app" {
-            (daemon(&server, pid(&server, url)), None)
+            (daemon(&server, server.served_by(url)), None)
         } else {
             let held = hold(&server, url);
             (held.daemon.clone(), Some(held.connection))
@@ -484,12 +477,11 @@ fn eviction_timeout() {
 fn queue_timeout() {
     let server = server("queue-timeout=1");
     let mut held = hold(&server, "/app?late");
-    let mut second = server.connect();
-    second.send_bytes(Request::get("/app").bytes());
+    let mut second = server.begin("/app");
     server.write("data/go", "");
     assert_eq!(status(&mut held), 200);
-    let answer = second.read_answer("GET").expect("an answer");
+    let answer = second.answer();
     assert_eq!(answer.status, 504, "{}", answer.shown());
     server.wait_for_log("WSGI0084");
-    assert_eq!(pid(&server, "/app"), held.daemon.pid);
+    assert_eq!(server.served_by("/app"), held.daemon.pid);
 }

@@ -60,7 +60,7 @@ fn inactivity_timeout_is_off() {
         return;
     }
     let server = without("inactivity-timeout");
-    pid(&server, "/app");
+    server.served_by("/app");
     assert_eq!(why(&server), "restart_interval");
 }
 
@@ -71,18 +71,14 @@ fn deadlock_timeout_is_off() {
         return;
     }
     let server = without("deadlock-timeout");
-    pid(&server, "/app");
-    let mut connection = server.connect();
-    connection.send_bytes(Request::get("/app?block").bytes());
+    server.served_by("/app");
+    let mut connection = server.begin("/app?block");
     assert_eq!(why(&server), "restart_interval");
     server.wait_for_log("is taking no more requests");
     for process in server.daemons() {
         process.signal(Signal::SIGKILL);
     }
-    assert_eq!(
-        connection.read_answer("GET").expect("an answer").status,
-        502
-    );
+    assert_eq!(connection.answer().status, 502);
     assert_eq!(server.log().count("Python has been blocked"), 0);
 }
 

@@ -186,6 +186,26 @@ impl Server {
         self.send(&Request::get(target))
     }
 
+    /// The id of the process that answers `GET`, which its script sends as the body.
+    ///
+    /// # Panics
+    /// If the answer is something else.
+    #[track_caller]
+    pub fn served_by(&self, target: &str) -> i32 {
+        self.get(target).expect(200).pid()
+    }
+
+    /// Sends `GET` over a connection of its own and does not wait for the answer.
+    ///
+    /// # Panics
+    /// If the connection is refused.
+    #[track_caller]
+    pub fn begin(&self, target: &str) -> Connection {
+        let mut connection = self.connect();
+        connection.send_bytes(Request::get(target).bytes());
+        connection
+    }
+
     /// Writes a script `NAME.wsgi` that [`Site::cases`] serves, and returns its URL.
     #[track_caller]
     pub fn case(&self, name: &str, text: &str) -> String {
@@ -285,6 +305,18 @@ impl Server {
         all.into_iter()
             .filter(|process| process.pid != pid && process.parent == pid && !process.listens)
             .collect()
+    }
+
+    /// The daemon process with this id.
+    ///
+    /// # Panics
+    /// If it is gone.
+    #[track_caller]
+    pub fn daemon(&self, pid: i32) -> Process {
+        self.daemons()
+            .into_iter()
+            .find(|process| process.pid == pid)
+            .unwrap_or_else(|| panic!("no daemon process {pid} any more"))
     }
 
     /// Its error log.

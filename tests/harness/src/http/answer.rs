@@ -69,6 +69,47 @@ impl Answer {
         })
     }
 
+    /// The line of this key as [`Answer::line`] finds it.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn fact(&self, key: &str) -> String {
+        self.line(key)
+            .unwrap_or_else(|| panic!("no {key}: {}", self.text()))
+    }
+
+    /// As [`Answer::fact`], of a text that the script wrote with `repr`: without its quotes.
+    ///
+    /// # Panics
+    /// If there is no such line.
+    #[track_caller]
+    pub fn unquoted(&self, key: &str) -> String {
+        self.fact(key).trim_matches('\'').to_owned()
+    }
+
+    /// As [`Answer::fact`], of a number such as a process id.
+    ///
+    /// # Panics
+    /// If there is no such line, or it is no number.
+    #[track_caller]
+    pub fn number(&self, key: &str) -> i32 {
+        let text = self.fact(key);
+        text.parse()
+            .unwrap_or_else(|error| panic!("{key} is {text:?}: {error}"))
+    }
+
+    /// The process id that is the whole body.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[track_caller]
+    pub fn pid(&self) -> i32 {
+        let text = self.text();
+        text.parse()
+            .unwrap_or_else(|error| panic!("no process id: {text:?}: {error}"))
+    }
+
     /// Whether the connection can be used again, going by the headers.
     pub fn keeps_connection(&self) -> bool {
         let closes = self

@@ -125,6 +125,15 @@ impl Connection {
         }
     }
 
+    /// The answer to a `GET` that was sent before.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn answer(&mut self) -> Answer {
+        self.read_answer("GET").expect("an answer")
+    }
+
     /// Reads one head (status line and headers), also an interim one; the body is left unread.
     ///
     /// # Errors

@@ -1,0 +1,106 @@
+//! Failures behind the headers: an answer that is visibly cut short, and a body that is closed.
+
+use std::time::Duration;
+
+use wsgi_harness::{Curl, Mode, Mpm, Request, Site, matrix, subject, wait_until};
+
+use super::{app, server, still_answers};
+
+/// REQ-466, REQ-467, DMN-338: an exception behind the headers. The client must see that the answer is not whole.
+fn behind_the_headers(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let rows = [
+        (
+            "chunked",
+            "start_response('200 OK', [])\nyield b'begin'\nraise ValueError('in the middle')",
+        ),
+        (
+            "sized",
+            "start_response('200 OK', [('Content-Length', '100')])\nyield b'begin'\nraise ValueError('in the middle')",
+        ),
+        (
+            "wrong-type",
+            "start_response('200 OK', [])\nyield b'begin'\nyield 'in the middle'",
+        ),
+        (
+            "exit",
+            "start_response('200 OK', [])\nyield b'begin'\nsys.exit('in the middle')",
+        ),
+    ];
+    for (name, body) in rows {
+        let url = server.case(name, &app(body));
+        for request in [Request::get(&url), Request::get(&url).http10()] {
+            let mut connection = server.connect();
+            connection.send_bytes(request.bytes());
+            let answer = connection.read_answer("GET").expect("a head");
+            assert_eq!(
+                (answer.status, answer.text().as_str()),
+                (200, "begin"),
+                "{name}"
+            );
+            let row = if mode == Mode::Embedded {
+                "REQ-466"
+            } else {
+                "REQ-467"
+            };
+            if subject().differs(row) {
+                assert!(!answer.whole, "{name}: {}", answer.shown());
+                assert!(connection.closes_within(Duration::from_secs(10)), "{name}");
+            }
+        }
+        server.wait_for_log(&format!("{name}.wsgi]"));
+    }
+    still_answers(&server);
+}
+matrix!(behind_the_headers: event worker prefork);
+
+/// REQ-444: close is called whatever happens, once.
+fn close_after_failures(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let url = server.case(
+        "closing",
+        "class Body:\n    def __init__(self, how):\n        self.how = how\n    def __iter__(self):\n        yield b'begin'\n        if self.how == 'raise':\n            raise ValueError('on purpose')\n        if self.how == 'type':\n            yield 1\n    def close(self):\n        open('{data}/closed-' + self.how, 'a').write('x')\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return Body(environ['QUERY_STRING'])\n",
+    );
+    for how in ["fine", "raise", "type"] {
+        let mut connection = server.begin(&format!("{url}?{how}"));
+        let _ = connection.read_answer("GET");
+        let file = server.path(&format!("data/closed-{how}"));
+        let text = wait_until("close", || {
+            std::fs::read_to_string(&file)
+                .ok()
+                .filter(|text| !text.is_empty())
+        });
+        assert_eq!(text, "x", "{how}");
+    }
+    server.allow_log("closing.wsgi]");
+}
+matrix!(close_after_failures: event);
+
+/// REQ-466, REQ-467, DMN-338: the same over HTTP/2: the stream is reset.
+fn behind_the_headers_over_http2(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["http2"])
+        .cases()
+        .config("Protocols h2c http/1.1")
+        .start();
+    let url = server.case(
+        "whole",
+        &app("start_response('200 OK', [])\nyield b'begin'"),
+    );
+    let browser = Curl::http2(&server);
+    let answer = browser.get(&url).expect(200);
+    assert_eq!(
+        (answer.version.as_str(), answer.text().as_str()),
+        ("2", "begin")
+    );
+    let url = server.case(
+        "cut",
+        &app("start_response('200 OK', [])\nyield b'begin'\nraise ValueError('in the middle')"),
+    );
+    let answer = browser.get(&url);
+    if subject().differs("DMN-338") {
+        assert_ne!(answer.exit, 0, "{}", answer.head);
+    }
+    server.wait_for_log("ValueError: in the middle");
+}
+matrix!(behind_the_headers_over_http2: event worker);

@@ -1,0 +1,123 @@
+//! Clients and daemons that vanish, keep silent, or do not read.
+
+use wsgi_harness::{Answer, Level, Mode, Mpm, Request, Site, matrix, subject, wait_until};
+
+use super::{app, server, still_answers};
+
+/// REQ-490, REQ-491, REQ-492, REQ-438, REQ-493: the client goes away while an answer is sent. Not an error of an iterable; an
+/// OSError in `write`.
+fn client_goes_away(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let iterable = server.case(
+        "iterable",
+        "class Body:\n    def __iter__(self):\n        open('{data}/iterable-begun', 'w').close()\n        block = b'x' * 65536\n        for _ in range(100000):\n            yield block\n        open('{data}/iterable-exhausted', 'w').close()\n    def close(self):\n        open('{data}/iterable-closed', 'w').close()\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return Body()\n",
+    );
+    let writing = server.case(
+        "writing",
+        "def application(environ, start_response):\n    write = start_response('200 OK', [])\n    try:\n        while True:\n            write(b'x' * 65536)\n    except BaseException as error:\n        open('{data}/writing-' + type(error).__name__, 'w').close()\n        raise\n",
+    );
+    for (url, witness) in [
+        (&iterable, "iterable-closed"),
+        (&writing, "writing-OSError"),
+    ] {
+        let mut connection = server.begin(url);
+        assert_eq!(connection.read_bytes(100_000).len(), 100_000);
+        connection.abort();
+        let file = server.path(&format!("data/{witness}"));
+        wait_until(witness, || file.exists().then_some(()));
+    }
+    assert!(!server.path("data/iterable-exhausted").exists());
+    server.wait_for_log("writing.wsgi]");
+    still_answers(&server);
+    assert_eq!(
+        server.log().count("iterable.wsgi] "),
+        server
+            .log()
+            .matching("iterable.wsgi] ")
+            .iter()
+            .filter(|r| r.level == Level::Info)
+            .count(),
+        "REQ-490: nothing logged"
+    );
+}
+matrix!(client_goes_away: event prefork);
+
+/// KD-32, REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
+fn daemon_dies(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let killing = "import os, signal\n\ndef application(environ, start_response):\n    if environ['QUERY_STRING'] == 'late':\n        start_response('200 OK', [])(b'begin')\n    os.kill(os.getpid(), signal.SIGKILL)\n";
+    let url = server.case("killing", killing);
+    server.allow_log("WSGI0146");
+    server.allow_log("WSGI0147");
+    server.allow_log("WSGI0119");
+    server.allow_log("killing.wsgi]");
+    let answer = server.get(&url);
+    assert_eq!(answer.status, 502, "{}", answer.shown());
+    still_answers(&server);
+    let mut connection = server.begin(&format!("{url}?late"));
+    let answer = connection.read_answer("GET").expect("a head");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "begin"));
+    if subject().differs("DMN-338") {
+        assert!(!answer.whole, "{}", answer.shown());
+    }
+    still_answers(&server);
+}
+matrix!(daemon_dies: event prefork / daemon);
+
+/// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
+/// by default.
+fn socket_timeout(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    for (options, line) in [("socket-timeout=1", "Timeout 600"), ("", "Timeout 1")] {
+        takes_too_long(mpm, options, line);
+    }
+}
+matrix!(socket_timeout: event / daemon);
+
+fn takes_too_long(mpm: Mpm, options: &str, line: &str) {
+    let server = Site::new(mpm, Mode::Daemon)
+        .daemon_options(&format!("processes=1 threads=2 {options}"))
+        .config(line)
+        .cases()
+        .shared("hello.wsgi")
+        .start();
+    let url = server.case("slow", &app("import os, time\nwhile not os.path.exists('{data}/go'):\n    time.sleep(0.01)\nstart_response('200 OK', [])\nreturn []"));
+    let answer: Answer = server.get(&url);
+    assert_eq!(answer.status, 504);
+    server.expect_log("WSGI0145");
+    server.write("data/go", "");
+    still_answers(&server);
+    server.allow_log("slow.wsgi]");
+}
+
+/// DMN-244, REQ-320: an application that writes much before it reads a large body, and a client that reads only when it has
+/// sent everything.
+fn writes_before_it_reads(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode).cases().config("Timeout 5").start();
+    let url = server.case(
+        "early",
+        &app("start_response('200 OK', [])\nfor _ in range(32):\n    yield b'x' * 65536\nlength = 0\nwhile True:\n    block = environ['wsgi.input'].read(65536)\n    if not block:\n        break\n    length += len(block)\nyield str(length).encode()"),
+    );
+    let body = vec![b'y'; 4 << 20];
+    let length = body.len();
+    let mut reader = server.connect();
+    let head = Request::post(&url, body);
+    // A client that sends and reads at the same time.
+    let answer = std::thread::scope(|scope| {
+        let mut writer = reader.split();
+        scope.spawn(move || {
+            let _ = writer.write(&head.bytes());
+        });
+        reader.read_answer("POST").expect("an answer")
+    });
+    if mode == Mode::Embedded || subject().differs("DMN-244") {
+        assert!(answer.whole, "{}", answer.shown().len());
+        assert_eq!(answer.body.len(), 32 * 65536 + length.to_string().len());
+        assert!(answer.text().ends_with(&length.to_string()));
+    } else {
+        server.allow_log("WSGI0129");
+        server.allow_log("early.wsgi]");
+        server.allow_log("WSGI0119");
+    }
+}
+matrix!(writes_before_it_reads: event);

@@ -1,0 +1,184 @@
+//! Settings of one interpreter: which section wins, and what the settings do.
+
+use wsgi_harness::{Mode, Mpm, Site, matrix};
+
+use super::{fact, group_of, site};
+
+/// DIR-094, DIR-095, DIR-097, DIR-098, DIR-102, API-022, API-023, API-909: for each setting the section with the most selectors
+/// wins, among equals the last one; names are compared as they are, and `%{GLOBAL}` is the main interpreter.
+fn sections(mpm: Mpm, mode: Mode) {
+    let own = group_of(mode);
+    let config = format!(
+        "WSGIRestrictStdout Off
+        WSGIRestrictStdin On
+        <WSGIInterpreterOptions application-group=one PROCESS-GROUP={own}>
+            WSGIRestrictStdout On
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions application-group=one>
+            WSGIRestrictStdout Off
+            WSGIRestrictSignal Off
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions Application-Group=%{{GLOBAL}}>
+            WSGIRestrictSignal Off
+            WSGIRestrictStdout On
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions application-group=%{{GLOBAL}}>
+            WSGIRestrictStdout Off
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions process-group={own}>
+            WSGIRestrictStdin Off
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions process-group=elsewhere application-group=two>
+            WSGIRestrictSignal Off
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions application-group=TWO>
+            WSGIRestrictSignal Off
+        </WSGIInterpreterOptions>
+        SetEnvIf Request_URI ^/one NAME=one
+        <WSGIInterpreterOptions application-group=%{{ENV:NAME}} process-group={own}>
+            WSGIRestrictStdin On
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions>
+            WSGIRestrictStdout On
+        </WSGIInterpreterOptions>"
+    );
+    let server = site(mpm, mode, &config).modules(&["setenvif"]).start();
+    for (interpreter, stdout, signals) in [
+        ("one", "Restricted", "function"),
+        ("main", "TextIOWrapper", "function"),
+        ("two", "Restricted", "SignalIntercept"),
+    ] {
+        let answer = server.get(&format!("/{interpreter}")).expect(200);
+        let value = |key| answer.line(key).unwrap_or_default();
+        assert_eq!(value("stdout"), stdout, "{interpreter}");
+        assert_eq!(value("stdin"), "TextIOWrapper", "{interpreter}");
+        let restricted = value("signal") != "function";
+        assert_eq!(restricted, signals != "function", "{interpreter}");
+    }
+}
+matrix!(sections: event);
+
+/// DIR-083, DIR-099, API-020, API-027: the paths of all sections that match add up, and the most specific one is searched
+/// first; `.pth` files count.
+fn paths(mpm: Mpm, mode: Mode) {
+    let own = group_of(mode);
+    let base = match mode {
+        Mode::Embedded => "WSGIPythonPath {dir}/base:{dir}/base2",
+        Mode::Daemon => "WSGIPythonPath {dir}/never",
+    };
+    let config = format!(
+        "{base}
+        <WSGIInterpreterOptions application-group=one process-group={own}>
+            WSGIPythonPath {{dir}}/both
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions application-group=one>
+            WSGIPythonPath {{dir}}/single:{{dir}}/single2
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions>
+            WSGIPythonPath {{dir}}/all
+        </WSGIInterpreterOptions>"
+    );
+    let mut site = site(mpm, mode, &config)
+        .daemon_options("processes=1 threads=2 python-path={dir}/base:{dir}/base2");
+    for folder in [
+        "base", "base2", "both", "single", "single2", "all", "never", "linked",
+    ] {
+        site = site.file(&format!("{folder}/placeholder.txt"), "");
+    }
+    let server = site.file("single/more.pth", "{dir}/linked\n").start();
+    let found = |interpreter: &str| -> Vec<String> {
+        let prefix = format!("{}/", server.dir().display());
+        let path = fact(&server, interpreter, "path");
+        let entries = path
+            .split('\'')
+            .filter_map(|entry| entry.strip_prefix(&prefix));
+        entries.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        found("one"),
+        [
+            "both", "single", "linked", "single2", "all", "base", "base2"
+        ]
+    );
+    assert_eq!(found("two"), ["all", "base", "base2"]);
+    assert_eq!(found("main"), ["all", "base", "base2"]);
+}
+matrix!(paths: event);
+
+/// DIR-083, API-028: an entry that cannot be added is reported, the rest of its list is skipped, other lists are not, and
+/// the interpreter works.
+#[test]
+fn a_path_that_fails() {
+    let config = "WSGIPythonPath {dir}/first:{dir}/broken:{dir}/last
+        <WSGIInterpreterOptions application-group=%{GLOBAL}>
+            WSGIPythonPath {dir}/other
+        </WSGIInterpreterOptions>";
+    let server = site(Mpm::Event, Mode::Embedded, config)
+        .file("first/a.txt", "")
+        .file("last/a.txt", "")
+        .file("other/a.txt", "")
+        .file(
+            "broken/stop.pth",
+            "import sys; sys.exit('from a pth file')\n",
+        )
+        .start();
+    let path = fact(&server, "main", "path");
+    for (folder, is_there) in [("first", true), ("last", false), ("other", true)] {
+        assert_eq!(
+            path.contains(&server.fill(&format!("{{dir}}/{folder}'"))),
+            is_there,
+            "{path}"
+        );
+    }
+    let record = server.wait_for_log("WSGI0091");
+    assert!(record.contains("/broken"), "{}", record.line);
+    server.expect_log("WSGI0189");
+}
+
+/// DIR-111, DIR-112, API-032, API-033, API-039, API-040: streams and signals, barred and not.
+fn restrictions(mpm: Mpm, mode: Mode) {
+    let text = "import signal, sys
+
+def attempt(action):
+    try:
+        return repr(action())
+    except Exception as error:
+        return '%s: %s' % (type(error).__name__, error)
+
+def application(environ, start_response):
+    before = signal.getsignal(signal.SIGUSR2)
+    lines = [
+        attempt(lambda: sys.stdin.read()),
+        attempt(lambda: sys.stdout.write('written by the script\\n')),
+        attempt(lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN)),
+        repr(signal.getsignal(signal.SIGUSR2) == before),
+    ]
+    start_response('200 OK', [])
+    return ['\\n'.join(lines).encode()]
+";
+    let server = Site::new(mpm, mode)
+        .script("/free", text)
+        .config("WSGIScriptAlias /barred {apps}/free.wsgi application-group=barred\n<WSGIInterpreterOptions application-group=barred>\nWSGIRestrictStdin On\nWSGIRestrictStdout On\nWSGIRestrictSignal Off\n</WSGIInterpreterOptions>")
+        .start();
+    let free = server.get("/free").expect(200).text();
+    let lines: Vec<&str> = free.lines().collect();
+    assert_eq!(lines[0], "''", "API-033: the null device");
+    assert_eq!(lines[1], "22");
+    assert_eq!(
+        lines[2], "<Handlers.SIG_IGN: 1>",
+        "API-039: the handler that was passed"
+    );
+    assert_eq!(lines[3], "True", "nothing was registered");
+    server.expect_log("written by the script");
+    assert!(server.log().count("SIGUSR2") + server.log().count("signal") > 0);
+    let barred = server.get("/barred").expect(200).text();
+    let lines: Vec<&str> = barred.lines().collect();
+    for (line, name) in lines.iter().zip(["stdin", "stdout"]) {
+        assert!(
+            line.starts_with("OSError: ") && line.contains(name),
+            "{line}"
+        );
+    }
+    assert!(lines[2].starts_with("ValueError"), "API-040: {barred}");
+}
+matrix!(restrictions: event);
