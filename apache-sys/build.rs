@@ -62,6 +62,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_find_path_info",
     "ap_get_brigade",
     "ap_pass_brigade",
+    "ap_remove_output_filter_byhandle",
     "ap_bucket_error_create",
     "ap_map_http_request_error",
     "ap_get_conn_socket",

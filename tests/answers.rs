@@ -13,6 +13,28 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .start()
 }
 
+/// REQ-437, REQ-441: the application alone decides what a `Range` means; only files are cut, by Apache, as the original has it.
+fn ranges(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let body = "start_response('200 OK', [('Content-Length', '10')]); return [b'0123456789']";
+    let url = server.case("whole", &app(body));
+    for method in ["GET", "POST"] {
+        let request = Request::new(method, &url).header("Range", "bytes=0-3");
+        assert_eq!(server.send(&request).expect(200).text(), "0123456789");
+    }
+    let body = "start_response('200 OK', [('Content-Length', '10')])(b'0123456789'); return []";
+    let url = server.case("written", &app(body));
+    let request = Request::get(&url).header("Range", "bytes=0-3");
+    assert_eq!(server.send(&request).expect(200).text(), "0123456789");
+    let body =
+        "start_response('200 OK', [])\nreturn environ['wsgi.file_wrapper'](open(__file__, 'rb'))";
+    let url = server.case("file", &app(body));
+    let request = Request::get(&url).header("Range", "bytes=0-3");
+    let status = if mode == Mode::Embedded { 206 } else { 200 };
+    server.send(&request).expect(status);
+}
+matrix!(ranges: event prefork);
+
 /// REQ-446, REQ-449, REQ-450, REQ-451, REQ-453, REQ-457, REQ-458, REQ-459, DMN-313, DMN-314, DMN-315, DMN-316,
 /// DMN-317, DMN-318: headers of the answer.
 fn headers(mpm: Mpm, mode: Mode) {

@@ -104,6 +104,56 @@ fn the_report_shows_what_is_configured() {
     assert!(!silent.contains("WSGI configuration"), "{silent}");
 }
 
+/// MRG-03, DIR-031, DIR-143: what the report says of an alias is what its requests get; where they do not all get the same, it
+/// says so.
+#[test]
+fn the_report_is_what_happens() {
+    if !subject().is_ours() {
+        return;
+    }
+    let group = "def application(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [(environ['mod_wsgi.process_group'] or 'embedded').encode()]\n";
+    let site = Site::embedded()
+        .file("apps/a/wsgi.py", group)
+        .file("apps/b/wsgi.py", group)
+        .file(
+            "apps/choose.py",
+            "def process_group(environ):\n    return 'green'\n",
+        )
+        .config(
+            "WSGIDaemonProcess blue\nWSGIDaemonProcess green\n\
+             WSGIScriptAlias /a {apps}/a/wsgi.py\nWSGIScriptAlias /b {apps}/b/wsgi.py\n\
+             WSGIScriptAlias /chosen {apps}/b/wsgi.py\n\
+             <Directory {apps}/a>\n<files wsgi.py>\nWSGIProcessGroup blue\n</files>\n</Directory>\n\
+             <LocationMatch ^/b/x>\nWSGIProcessGroup green\n</LocationMatch>\n\
+             <Location /chosen>\nWSGIDispatchScript {apps}/choose.py\n</Location>",
+        );
+    let text = dump(&site);
+    assert_lines(
+        &text,
+        &[
+            "/a -> ",
+            "daemon process group blue, ",
+            "/b -> ",
+            "embedded, ",
+            "not all of its requests: see <LocationMatch ^/b/x> (",
+            "/chosen -> ",
+            "unless the dispatch script ",
+            "Sections:",
+        ],
+    );
+    assert_eq!(text.matches("not all of its requests").count(), 1, "{text}");
+    let server = site.start();
+    for (url, group) in [
+        ("/a/x", "blue"),
+        ("/b", "embedded"),
+        ("/b/x", "green"),
+        ("/chosen", "green"),
+    ] {
+        assert_eq!(server.get(url).expect(200).text(), group, "{url}");
+    }
+}
+
 /// DIR-008, REQ-301, DMN-203: warnings never make a configuration fail that mod_wsgi accepts; a plain check tells them too.
 #[test]
 fn warnings_do_not_make_a_configuration_fail() {

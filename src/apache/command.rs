@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use apache_sys::cmd_parms;
 
@@ -70,25 +70,30 @@ impl<'c> Command<'c> {
         Some((file, u32::try_from(directive.line_num).unwrap_or(0)))
     }
 
-    /// The section that the directive stands in, `<VirtualHost>` included; None at the top of the main server, and in a
-    /// `.htaccess` file.
-    pub fn enclosing(&self) -> Option<Enclosing<'c>> {
+    /// The sections that the directive stands in, the innermost first, `<VirtualHost>` included; none at the top of the main
+    /// server, and in a `.htaccess` file.
+    pub fn enclosing(&self) -> Vec<Enclosing<'c>> {
+        let mut found = Vec::new();
         // SAFETY: null or a live record.
-        let directive = unsafe { self.record().directive.as_ref() }?;
+        let directive = unsafe { self.record().directive.as_ref() };
+        let mut parent = directive.map_or(ptr::null(), |directive| directive.parent.cast_const());
         // SAFETY: null or a live record of the same tree.
-        let parent = unsafe { directive.parent.as_ref() }?;
-        // SAFETY: text that lives longer than the call.
-        let name = unsafe { text::bytes(parent.directive) }?;
-        // SAFETY: as above.
-        let argument = unsafe { text::bytes(parent.args) };
-        // SAFETY: as above.
-        let file = unsafe { text::bytes(parent.filename) };
-        Some(Enclosing {
-            name: name.strip_prefix(b"<").unwrap_or(name),
-            argument: argument.unwrap_or(b""),
-            file: file.unwrap_or(b""),
-            line: u32::try_from(parent.line_num).unwrap_or(0),
-        })
+        while let Some(section) = unsafe { parent.as_ref() } {
+            parent = section.parent;
+            // SAFETY: text that lives longer than the call.
+            let name = unsafe { text::bytes(section.directive) }.unwrap_or(b"");
+            // SAFETY: as above.
+            let argument = unsafe { text::bytes(section.args) };
+            // SAFETY: as above.
+            let file = unsafe { text::bytes(section.filename) };
+            found.push(Enclosing {
+                name: name.strip_prefix(b"<").unwrap_or(name),
+                argument: argument.unwrap_or(b""),
+                file: file.unwrap_or(b""),
+                line: u32::try_from(section.line_num).unwrap_or(0),
+            });
+        }
+        found
     }
 
     /// httpd's own message if the directive stands anywhere but in the main server's configuration (CTX-01).

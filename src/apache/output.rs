@@ -49,6 +49,8 @@ pub struct Brigade<'r> {
     raw: NonNull<apr_bucket_brigade>,
     /// Bytes passed since the last flush.
     unflushed: u64,
+    /// Whether httpd may still cut ranges out of the answer.
+    may_cut: bool,
     lives: PhantomData<&'r apr_bucket_brigade>,
 }
 
@@ -59,6 +61,7 @@ impl<'r> Brigade<'r> {
             request: *request,
             raw: create_brigade(request),
             unflushed: 0,
+            may_cut: true,
             lives: PhantomData,
         }
     }
@@ -147,6 +150,7 @@ impl<'r> Brigade<'r> {
             if block.is_empty() {
                 continue;
             }
+            self.keep_whole();
             // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
             let bucket = unsafe {
                 apache_sys::apr_bucket_transient_create(
@@ -223,6 +227,21 @@ impl<'r> Brigade<'r> {
         self.request.connection().close_after_answer();
         // That the client is gone already is as good.
         let _ = self.pass_on();
+    }
+
+    /// From now on httpd's filter for `Range` leaves the answer as it is: what an application makes of such a header is its own
+    /// business, and to httpd all methods are the same. Files are cut (REQ-583).
+    fn keep_whole(&mut self) {
+        if !std::mem::replace(&mut self.may_cut, false) {
+            return;
+        }
+        // SAFETY: the request's own filters, in its handler; that the filter is gone already is as good.
+        let _ = unsafe {
+            apache_sys::ap_remove_output_filter_byhandle(
+                self.request.output_filters(),
+                c"BYTERANGE".as_ptr(),
+            )
+        };
     }
 
     fn is_empty(&self) -> bool {

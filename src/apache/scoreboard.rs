@@ -38,6 +38,17 @@ pub fn page(from: u64) -> Option<Page> {
     Some(Page::read(summary()?, from, process, worker))
 }
 
+/// Whether a child could be started now: a slot belongs to no process. True if there is no scoreboard yet. In the parent.
+pub fn has_free_slot() -> bool {
+    // The event MPM uses every slot, the others only as many as they may have children.
+    let slots = if mpm::name() == "event" {
+        mpm::process_slots()
+    } else {
+        mpm::maximum_processes()
+    };
+    !exists() || (0..slots).any(|slot| process(slot).is_none_or(|row| row.pid == 0))
+}
+
 /// Takes from this process the right to write the scoreboard. For the supervisor: it is root, and only reads.
 ///
 /// # Errors

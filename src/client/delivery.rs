@@ -33,7 +33,7 @@ impl<A: Apache> Exchange<'_, A> {
         let is_kept = !self.buffers.answer.is_empty();
         if self.buffers.pending.is_empty() && !state.file_waits {
             if is_kept {
-                return self.drain(state);
+                return self.drain_to(state, after);
             }
             if after == After::More {
                 return Ok(());
@@ -42,7 +42,8 @@ impl<A: Apache> Exchange<'_, A> {
         let spools = self.group.limits.response_spool.memory > 0;
         let mut ranges = mem::take(&mut self.buffers.pending);
         let passed = if is_kept {
-            self.keep(&ranges, state).and_then(|()| self.drain(state))
+            self.keep(&ranges, state)
+                .and_then(|()| self.drain_to(state, after))
         } else if after == After::More && spools && !state.file_waits {
             self.offer(&mut ranges, state)
         } else {
@@ -145,6 +146,15 @@ impl<A: Apache> Exchange<'_, A> {
                 continue;
             }
             self.pass_piece(room, After::Flush)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Exchange::drain`]; behind the last of the kept bytes comes the end, if this is it. Else [`Exchange::settle`] passes it.
+    fn drain_to(&mut self, state: &mut State, after: After) -> Result<(), Gone> {
+        self.drain(state)?;
+        if after == After::End && self.buffers.answer.is_empty() {
+            self.apache.pass(std::iter::empty(), after)?;
         }
         Ok(())
     }

@@ -233,17 +233,21 @@ fn note(
     if after[2] > before[2] {
         global.origins.imports.push(origin);
     }
-    let Some(around) = command.path().and_then(|_| command.enclosing()) else {
+    let sections = command.path().map(|_| command.enclosing());
+    let sections = sections.unwrap_or_default();
+    let Some((around, outer)) = sections.split_first() else {
         return;
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let argument = |bytes: &[u8]| text(bytes).trim_end().trim_end_matches('>').to_owned();
     global.origins.note_section(Section {
         server_ordinal: server_number,
         kind: text(around.name),
-        argument: text(around.argument)
-            .trim_end()
-            .trim_end_matches('>')
-            .to_owned(),
+        argument: argument(around.argument),
+        within: outer
+            .iter()
+            .map(|section| (text(section.name), argument(section.argument)))
+            .collect(),
         origin: Origin {
             file: text(around.file),
             line: around.line,

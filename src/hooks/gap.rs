@@ -7,7 +7,7 @@
 
 use wsgi_sys::nudge;
 
-use crate::apache::{Pool, mpm};
+use crate::apache::{Pool, mpm, scoreboard};
 
 /// Milliseconds to the first interruption. It is to come when the parent sleeps, which is some milliseconds after its start; on a
 /// busy machine it may be a later one that finds it so.
@@ -19,6 +19,10 @@ const TIMES: i32 = 6;
 /// The MPM is going to begin. Where this is a restart, its sleep is cut short until a child was started.
 pub(super) fn shorten(pconf: Pool<'_>) {
     if mpm::generation() == 0 || mpm::is_one_process() {
+        return;
+    }
+    // Where every slot is taken no child can be started before one has ended. httpd says so each time it wakes (AH03490).
+    if !scoreboard::has_free_slot() {
         return;
     }
     // Without a timer, or with SIGURG in other hands, httpd sleeps as it always did.

@@ -39,9 +39,11 @@ pub(super) fn is_member(request: &Request<'_>, user: &[u8], wanted: &[&[u8]]) ->
             kind = script::shown(&value);
             let (name, code) = match value {
                 Value::Text(text) => (script::latin1(text), 49),
-                Value::Bytes(bytes) => (Some(bytes.to_vec()), 0),
+                Value::Bytes(bytes) => (Some(bytes.to_vec()), 50),
                 _ => (None, 50),
             };
+            // A name that others see the front of only, which may be the name of a group that is banned.
+            let name = name.filter(|name| !name.contains(&0));
             match name {
                 Some(name) => is_in |= wanted.iter().any(|one| one.eq_ignore_ascii_case(&name)),
                 None => bad = bad.take().or_else(|| Some((code, kind.clone()))),
@@ -61,7 +63,7 @@ pub(super) fn is_member(request: &Request<'_>, user: &[u8], wanted: &[&[u8]]) ->
         Ok(()) => match bad {
             Some((code, kind)) => {
                 let text = format!(
-                    "groups_for_user() of '{path}' gave {kind} for a group: str of latin-1 characters or bytes are wanted."
+                    "groups_for_user() of '{path}' gave {kind} for a group: str of latin-1 characters or bytes are wanted, without NUL."
                 );
                 script::error(request, code, &text);
                 Membership::Error

@@ -88,7 +88,7 @@ def groups_for_user(environ, user):
     return {'list': ['a', 'staff'], 'tuple': ('staff',), 'set': {'staff'}, 'generated': generated(), 'bytes': [b'staff'],
         'case': ['STAFF'], 'blank': ['two words'], 'letters': 'xyz', 'text': 'staff', 'none': None, 'int': 5, 'no': ['other'],
         'nobody': [], 'badfirst': [None, 'staff'], 'badlast': ['staff', 5], 'wide': ['staff', '\\u20ac'], 'late': late(),
-        'nul': ['staff\\0x'], 'function': len, 'latin': ['\\xe9']}.get(user, [])
+        'nul': ['staff\\0x'], 'nulbytes': [b'staff\\0x'], 'function': len, 'latin': ['\\xe9']}.get(user, [])
 ";
 
 /// Modules that Basic authentication needs.

@@ -3,7 +3,7 @@
 //! Pure: times come in as microseconds of a clock that never goes back. Counting goes on from the start of the process; the
 //! figures of an interval only from [`Recorder::start`] on.
 
-/// Number of [`Phase`]s.
+/// How many parts of a request are timed.
 pub const PHASES: usize = 8;
 
 /// Buckets of a distribution (MET-31).

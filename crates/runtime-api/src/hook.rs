@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::runtime::{Environ, pointer};
-use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING};
+use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING, slice};
 
 /// `HookView::wanted`: the value of one function, whatever it is.
 pub const HOOK_VALUE: u32 = 0;
@@ -287,18 +287,6 @@ impl<'r> Hook<'r> {
 fn field<'r>(bytes: Bytes) -> &'r [u8] {
     // SAFETY: only called with bytes of a HookView, by methods whose result does not outlive the view's call.
     unsafe { bytes.get() }.unwrap_or_default()
-}
-
-/// A slice that may be empty with a null pointer, as C has it.
-///
-/// # Safety
-/// If `len` is not 0, `first` points to that many values, valid for `'a`.
-unsafe fn slice<'a, T>(first: *const T, len: usize) -> &'a [T] {
-    if len == 0 || first.is_null() {
-        return &[];
-    }
-    // SAFETY: as above.
-    unsafe { std::slice::from_raw_parts(first, len) }
 }
 
 #[cfg(test)]

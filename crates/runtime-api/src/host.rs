@@ -14,7 +14,7 @@ use wsgi_core::scoreboard::Scoreboard;
 use crate::body::BodyBuffer;
 use crate::{
     ABI_VERSION, Bytes, CLIENT_GONE, HostTable, Pair, Put, READ_ABORTED, READ_FAILED, SEND_FAILED,
-    SENT, TransportTable,
+    SENT, TransportTable, slice,
 };
 
 /// The connection to the client is gone, or has failed.
@@ -352,18 +352,6 @@ fn code(result: Result<(), SendError>) -> c_int {
         Err(SendError::Gone) => CLIENT_GONE,
         Err(SendError::Failed) => SEND_FAILED,
     }
-}
-
-/// A slice that may be empty with a null pointer, as C has it.
-///
-/// # Safety
-/// If `len` is not 0, `first` points to that many values, valid for `'a`.
-unsafe fn slice<'a, T>(first: *const T, len: usize) -> &'a [T] {
-    if len == 0 || first.is_null() {
-        return &[];
-    }
-    // SAFETY: as above.
-    unsafe { std::slice::from_raw_parts(first, len) }
 }
 
 #[cfg(test)]

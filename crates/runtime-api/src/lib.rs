@@ -312,3 +312,15 @@ impl Outcome {
         matches!(self, Outcome::Complete | Outcome::Aborted)
     }
 }
+
+/// A slice that may be empty with a null pointer, as C has it.
+///
+/// # Safety
+/// If `len` is not 0, `first` points to that many values, valid for `'a`.
+unsafe fn slice<'a, T>(first: *const T, len: usize) -> &'a [T] {
+    if len == 0 || first.is_null() {
+        return &[];
+    }
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(first, len) }
+}

@@ -181,6 +181,37 @@ fn an_answer_waits_for_its_client() {
     }
 }
 
+/// DMN-330: a client that takes everything that was kept just when the answer ends is told of the end, too.
+#[test]
+fn a_drained_answer_has_its_end() {
+    let mut rig = Rig::new();
+    rig.group.limits.response_spool = Bounds {
+        memory: 64 << 10,
+        file: 1 << 30,
+    };
+    let (on_full, full) = channel();
+    let daemon = rig.daemon(move |listener| {
+        let mut peer = Peer::greeted(&listener);
+        peer.head();
+        peer.body();
+        peer.send(&begun(b"kept"));
+        full.recv_timeout(LONG).unwrap();
+        let mut out = Vec::new();
+        AnswerEnd::Complete.encode(&mut out);
+        peer.send(&out);
+    });
+    // Once when the bytes come, once before the end is received.
+    let mut side = Side {
+        full: Cell::new(2),
+        on_full: Some(on_full),
+        patience: LONG,
+        ..Side::default()
+    };
+    assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
+    assert_eq!((&side.out[..], side.ended), (&b"kept"[..], true));
+    daemon.join().unwrap();
+}
+
 /// Issue: over `response-spool-max` the daemon has to wait; where no file can be made too, which is said.
 #[test]
 fn a_full_spool_makes_the_daemon_wait() {

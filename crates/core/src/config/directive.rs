@@ -63,6 +63,7 @@ pub enum Effect {
 }
 
 /// A row.
+#[derive(Clone, Copy)]
 pub struct Directive {
     /// Name.
     pub name: &'static str,

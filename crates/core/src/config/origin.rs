@@ -32,6 +32,8 @@ pub struct Section {
     pub kind: String,
     /// Its argument as written.
     pub argument: String,
+    /// Kinds and arguments of the sections around it, such as the `Directory` of a `Files`; the innermost first.
+    pub within: Vec<(String, String)>,
     /// Where it begins.
     pub origin: Origin,
     /// What our directives in it say.

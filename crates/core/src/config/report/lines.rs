@@ -133,6 +133,16 @@ fn mounts(description: &Description<'_>, plan: &Plan, lines: &mut Vec<String>) {
                 what += &format!(", by {section}");
             }
             lines.push(what);
+            if let Some(script) = &mount.dispatch {
+                lines.push(format!(
+                    "            unless the dispatch script {script} says otherwise"
+                ));
+            }
+            for section in &mount.doubts {
+                lines.push(format!(
+                    "            not all of its requests: see {section}"
+                ));
+            }
         }
     }
 }
@@ -179,6 +189,18 @@ fn sections(description: &Description<'_>, lines: &mut Vec<String>) {
                 .application_group
                 .as_ref()
                 .map(|name| format!("application group {name}")),
+        );
+        says.extend(
+            layer
+                .callable_object
+                .as_ref()
+                .map(|name| format!("callable {name}")),
+        );
+        says.extend(
+            layer
+                .restrict_process
+                .as_ref()
+                .map(|names| format!("only process groups {}", names.join(" "))),
         );
         for script in &layer.handler_scripts {
             says.push(format!("handler {} -> {}", script.name, script.path));

@@ -4,6 +4,7 @@
 //! intended, `lines` writes it down. Nothing here makes a configuration fail. In the httpd parent, when the configuration has
 //! been read.
 
+mod doubts;
 mod lines;
 mod plan;
 mod warnings;

@@ -4,6 +4,7 @@
 use crate::config::{Alias, Effective, Layer, Origin, Section};
 use crate::request::alias::match_alias;
 
+use super::doubts::doubts;
 use super::{Check, Description, ServerView};
 
 /// The process that something runs in.
@@ -57,6 +58,10 @@ pub struct Mount {
     pub callable: Option<String>,
     /// WSGIRestrictProcess.
     pub restrict: Option<Vec<String>>,
+    /// Script that chooses for each request.
+    pub dispatch: Option<String>,
+    /// Sections that hold for some of its requests only.
+    pub doubts: Vec<String>,
 }
 
 /// What [`super::report`] works with.
@@ -101,14 +106,21 @@ impl Plan {
                             .as_deref()
                             .or_else(|| effective.callable_object())
                             .map(str::to_owned),
+                        dispatch: effective
+                            .dispatch_script()
+                            .map(|script| script.path.clone()),
+                        doubts: Vec::new(),
                         restrict: effective.restrict_process().map(<[String]>::to_vec),
                     }
                 };
-                let whole = mount(None, &alias.url);
+                let mut whole = mount(None, &alias.url);
+                whole.doubts = doubts(description, server, alias);
                 for section in below(description, server, alias) {
                     let part = mount(Some(section), &section.argument);
                     let same = part.runs == whole.runs
                         && part.application_group == whole.application_group
+                        && part.callable == whole.callable
+                        && part.dispatch == whole.dispatch
                         && part.restrict == whole.restrict;
                     if !same {
                         mounts.push(part);
@@ -123,7 +135,7 @@ impl Plan {
 }
 
 /// `<Location /x> (FILE:LINE)`.
-fn shown_section(section: &Section) -> String {
+pub(super) fn shown_section(section: &Section) -> String {
     format!(
         "<{} {}> ({})",
         section.kind, section.argument, section.origin
@@ -161,7 +173,7 @@ fn layer_for(
 }
 
 /// The sections of the main server, then those of the virtual host.
-fn sections<'d>(
+pub(super) fn sections<'d>(
     description: &'d Description<'_>,
     server: &ServerView<'_>,
 ) -> impl Iterator<Item = &'d Section> {
@@ -176,7 +188,7 @@ fn sections<'d>(
 
 /// Order of merging: the stage, and for plain folders the number of components.
 fn rank(section: &Section) -> (u8, usize) {
-    match pattern(section) {
+    match pattern(&section.kind, &section.argument) {
         ("Directory", Pattern::Regex(_)) => (1, 0),
         ("Directory", Pattern::Plain(path) | Pattern::Glob(path)) => {
             (0, path.split('/').filter(|part| !part.is_empty()).count())
@@ -186,17 +198,31 @@ fn rank(section: &Section) -> (u8, usize) {
     }
 }
 
+/// The sections whose arguments say what they hold for.
+const KINDS: [&str; 6] = [
+    "Directory",
+    "DirectoryMatch",
+    "Files",
+    "FilesMatch",
+    "Location",
+    "LocationMatch",
+];
+
 /// How the argument of a section is matched.
-enum Pattern<'s> {
+pub(super) enum Pattern<'s> {
     Plain(&'s str),
     Glob(&'s str),
     Regex(&'s str),
 }
 
 /// Kind without `Match`, and the argument without quotes and `~`.
-fn pattern(section: &Section) -> (&str, Pattern<'_>) {
-    let argument = unquoted(&section.argument);
-    let kind = section.kind.as_str();
+pub(super) fn pattern<'s>(kind: &'s str, argument: &'s str) -> (&'s str, Pattern<'s>) {
+    let argument = unquoted(argument);
+    // httpd takes names of sections in any case.
+    let kind = KINDS
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(kind))
+        .unwrap_or(kind);
     if let Some(base) = kind.strip_suffix("Match") {
         return (base, Pattern::Regex(argument));
     }
@@ -216,14 +242,31 @@ fn unquoted(text: &str) -> &str {
     inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
-fn section_applies(
+/// Whether a section and those around it hold for an alias at `url`.
+pub(super) fn section_applies(
     section: &Section,
     url: &str,
     alias: &Alias,
     matches: &dyn Fn(&str, &str) -> bool,
 ) -> bool {
+    let outer = section.within.iter();
+    covers(&section.kind, &section.argument, url, alias, matches)
+        && outer
+            .filter(|(kind, _)| !kind.eq_ignore_ascii_case("VirtualHost"))
+            .all(|(kind, argument)| covers(kind, argument, url, alias, matches))
+}
+
+fn covers(
+    kind: &str,
+    argument: &str,
+    url: &str,
+    alias: &Alias,
+    matches: &dyn Fn(&str, &str) -> bool,
+) -> bool {
     let target = alias.target.as_str();
-    match pattern(section) {
+    match pattern(kind, argument) {
+        // A module is no file.
+        ("Directory" | "Files", _) if alias.module.is_some() => false,
         ("Directory", Pattern::Plain(folder)) => is_below(target, folder),
         ("Directory", Pattern::Glob(glob)) => folders(target).any(|folder| fits(glob, folder)),
         ("Directory", Pattern::Regex(regex)) => folders(target).any(|f| matches(regex, f)),
@@ -248,7 +291,7 @@ fn below<'d>(
     server: &ServerView<'_>,
     alias: &Alias,
 ) -> Vec<&'d Section> {
-    let lies_below = |section: &&Section| match pattern(section) {
+    let lies_below = |section: &&Section| match pattern(&section.kind, &section.argument) {
         ("Location", Pattern::Plain(prefix)) => {
             prefix.len() > alias.url.len()
                 && match_alias(alias.url.as_bytes(), prefix.as_bytes()).is_some()

@@ -40,6 +40,7 @@ fn location(path: &str, line: u32, group: &str) -> Section {
         server_ordinal: 0,
         kind: "Location".into(),
         argument: path.into(),
+        within: Vec::new(),
         origin: at(line),
         layer: Layer {
             process_group: Some(group.into()),
@@ -188,6 +189,15 @@ fn sections_decide_as_httpd_merges_them() {
     );
     assert_eq!(chosen(vec![url.clone(), files, flat], None), named("url"));
     assert_eq!(chosen(vec![url], Some("own")), named("own"));
+    let within = |folder: &str| Section {
+        within: vec![
+            ("directory".into(), folder.into()),
+            ("VirtualHost".into(), "*:80".into()),
+        ],
+        ..section("FILES", "app.wsgi", "nested")
+    };
+    assert_eq!(chosen(vec![within("/srv/a")], None), named("nested"));
+    assert_eq!(chosen(vec![within("/srv/b")], None), Runs::Embedded);
     assert_eq!(
         chosen(vec![section("Directory", "/srv/b", "no")], None),
         Runs::Embedded
@@ -196,6 +206,40 @@ fn sections_decide_as_httpd_merges_them() {
         chosen(vec![section("Directory", "/", "%{ENV:G}")], None),
         Runs::AsRequested("%{ENV:G}".into())
     );
+}
+
+/// DIR-031: a part of an alias's URLs for which only the callable differs is shown; what is said about files is not said about
+/// modules.
+#[test]
+fn callables_of_sections_and_modules() {
+    let mut global = Global::default();
+    let mut below = location("/app/in", 5, "x");
+    below.layer = Layer {
+        callable_object: Some("other".into()),
+        ..Layer::default()
+    };
+    let files = Section {
+        kind: "FilesMatch".into(),
+        ..location(".", 6, "files")
+    };
+    global.origins.sections = vec![below, files];
+    let mut module = alias("/mod", "module:site");
+    module.module = crate::config::ModuleTarget::parse("module:site").map(Result::unwrap);
+    let aliases = vec![alias("/app", "/srv/a.wsgi"), module];
+    with(aliases, global, |_, plan| {
+        let shown: Vec<_> = plan
+            .mounts
+            .iter()
+            .map(|mount| (mount.url.as_str(), mount.callable.as_deref(), &mount.runs))
+            .collect();
+        let files = Runs::Group("files".into());
+        let expected = [
+            ("/app/in", Some("other"), &files),
+            ("/app", None, &files),
+            ("/mod", None, &Runs::Embedded),
+        ];
+        assert_eq!(shown, expected);
+    });
 }
 
 /// DIR-008: the first alias that matches wins, so one behind it may never be asked.

@@ -236,6 +236,22 @@ fn rows_besides() {
     assert_eq!(known.len() + expected.len(), DIRECTIVES.len());
 }
 
+/// A row takes no text of its base over, but says all of them.
+#[test]
+fn rows_have_their_texts() {
+    for row in DIRECTIVES {
+        let texts = [
+            row.syntax,
+            row.default,
+            row.since,
+            row.help,
+            row.doc,
+            row.example,
+        ];
+        assert!(texts.iter().all(|text| !text.is_empty()), "{}", row.name);
+    }
+}
+
 /// GEN-13: httpd compares names without case, so they must differ in more than that.
 #[test]
 fn names_are_unique() {
