@@ -82,8 +82,17 @@ fn a_broken_deploy_harms_nobody() {
         wait_until("two processes", || {
             (server.daemons().len() == 2).then_some(())
         });
+        let old: Vec<i32> = server.daemons().iter().map(|daemon| daemon.pid).collect();
         server.write("apps/root.wsgi", &script(next));
         serves(&server, next);
+        // Also those that no request has shown the change.
+        wait_until("all processes to be replaced", || {
+            let daemons = server.daemons();
+            daemons
+                .iter()
+                .all(|daemon| !old.contains(&daemon.pid))
+                .then_some(())
+        });
     }
     server.expect_log("WSGI5207");
 }

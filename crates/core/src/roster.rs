@@ -113,6 +113,8 @@ pub struct Roster {
     failing: bool,
     /// The last process could not start because it could not load what others have loaded.
     deploy_failed: bool,
+    /// A script was found changed: processes from this instance on load it as it is now.
+    changed_at: Option<u32>,
     actions: Vec<Action>,
 }
 
@@ -132,6 +134,7 @@ impl Roster {
             not_before: 0,
             failing: false,
             deploy_failed: false,
+            changed_at: None,
             actions: Vec::new(),
         }
     }
@@ -302,7 +305,7 @@ impl Roster {
         }
         process.state = State::Serving;
         process.ready = Some(now);
-        let pid = process.pid;
+        let (pid, instance) = (process.pid, process.instance);
         self.start_failures = 0;
         self.deploy_failed = false;
         let text = format!(
@@ -310,6 +313,9 @@ impl Roster {
             self.plan.name
         );
         self.record(INFO, text);
+        if self.changed_at.is_some_and(|first| instance >= first) {
+            self.deploy_everywhere();
+        }
         self.relieve();
     }
 
@@ -343,13 +349,20 @@ impl Roster {
         let Some(process) = self.process(slot) else {
             return;
         };
+        let pid = process.pid;
         match (process.state, draining) {
-            (State::Serving, false) => process.state = State::Retiring(reason),
+            (State::Serving, false) => {
+                process.state = State::Retiring(reason);
+                if reason == Reason::ScriptReload {
+                    self.changed_at = Some(self.next_instance);
+                }
+            }
             (State::Serving | State::Retiring(_), true) => {
                 process.state = State::Leaving { stopped: false };
             }
             (State::Retiring(_), false) => {
                 if reason == Reason::ScriptReload {
+                    self.changed_at = Some(self.next_instance);
                     self.try_deploy();
                     self.outdate_newcomers();
                 }
@@ -357,7 +370,10 @@ impl Roster {
             }
             (State::Starting | State::Leaving { .. }, _) => return,
         }
-        let pid = process.pid;
+        self.record_replacement(pid, reason);
+    }
+
+    fn record_replacement(&mut self, pid: u32, reason: Reason) {
         let text = format!(
             "Process (pid {pid}) of daemon group '{}' is going to be replaced ({reason}).",
             self.plan.name

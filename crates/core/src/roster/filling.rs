@@ -1,6 +1,6 @@
 //! Starting what a group lacks: when, in which slot, and who has to make room.
 
-use super::{Action, GroupPhase, Millis, Process, Roster, State, pause_for};
+use super::{Action, GroupPhase, Millis, Process, Reason, Roster, State, pause_for};
 
 impl Roster {
     pub(super) fn next_start(&self) -> Option<Millis> {
@@ -44,6 +44,24 @@ impl Roster {
     pub(super) fn try_deploy(&mut self) {
         if let Some(last) = self.last_failure.filter(|_| self.deploy_failed) {
             self.not_before = self.not_before.min(last.saturating_add(pause_for(1)));
+        }
+    }
+
+    /// A process has loaded the changed script: those that have the old one do not wait until a request shows it to them,
+    /// so that nobody sees old code behind new for long.
+    pub(super) fn deploy_everywhere(&mut self) {
+        let Some(first) = self.changed_at.take().filter(|_| self.plan.deploy_check) else {
+            return;
+        };
+        let mut retired = Vec::new();
+        for process in self.slots.iter_mut().flatten() {
+            if process.state == State::Serving && process.instance < first {
+                process.state = State::Retiring(Reason::ScriptReload);
+                retired.push(process.pid);
+            }
+        }
+        for pid in retired {
+            self.record_replacement(pid, Reason::ScriptReload);
         }
     }
 
