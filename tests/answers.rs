@@ -1,13 +1,8 @@
 //! Headers, lengths and redirects of answers, and how several answers share a connection.
 
 use wsgi_harness::{
-    Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject, wait_until,
+    Answer, Framing, Mode, Mpm, Request, Server, Site, app, matrix, subject, wait_until,
 };
-
-/// A script whose application has this body.
-fn app(body: &str) -> String {
-    script("sys", body)
-}
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
     // A cut-short answer of the original may keep the connection open until this is over.
@@ -16,12 +11,6 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .cases()
         .config("KeepAliveTimeout 1")
         .start()
-}
-
-#[track_caller]
-fn ask(server: &Server, name: &str, body: &str) -> Answer {
-    let url = server.case(name, &app(body));
-    server.get(&url)
 }
 
 /// REQ-437, REQ-441: the application alone decides what a `Range` means; only files are cut, by Apache, as the original has it.
@@ -127,8 +116,7 @@ fn headers(mpm: Mpm, mode: Mode) {
         assert_eq!(answer.status, 404);
     }
     // REQ-460, DMN-320: a status line that is nobody's secret signal.
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "two-hundred-error",
         "start_response('200 Error', [])\nreturn [b'fine']",
     );
@@ -174,8 +162,7 @@ matrix!(headers_that_httpd_refuses: event);
 fn content_length(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     let sized = |name: &str, length: &str, body: &str| {
-        ask(
-            &server,
+        server.run(
             name,
             &format!("start_response('200 OK', [('Content-Length', '{length}')])\nreturn {body}"),
         )
@@ -216,12 +203,9 @@ fn content_length(mpm: Mpm, mode: Mode) {
         server.wait_for_log("WSGI0174");
     }
     // REQ-449: never made up.
-    let answer = ask(
-        &server,
-        "single",
-        "start_response('200 OK', [])\nreturn [b'x']",
-    )
-    .expect(200);
+    let answer = server
+        .run("single", "start_response('200 OK', [])\nreturn [b'x']")
+        .expect(200);
     assert_eq!(answer.header("Content-Length"), None);
     let url = server.case(
         "old",

@@ -185,6 +185,25 @@ fn hung_requests_while_the_script_is_broken() {
     serves_soon(&server, "two");
 }
 
+/// A deploy whose script never comes to its end, and one that mends it.
+#[test]
+fn a_deploy_that_hangs() {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = server("graceful-timeout=1");
+    serves(&server, "one");
+    let hangs = "import time\n\nopen('{data}/loading', 'w').close()\ntime.sleep(100000)\n";
+    let hangs = hangs.replace("{data}", &server.path("data").display().to_string());
+    server.write("apps/root.wsgi", &hangs);
+    wait_until("a process that loads it", || {
+        assert_eq!(server.get("/").expect(200).text(), "one");
+        server.path("data/loading").exists().then_some(())
+    });
+    server.write("apps/root.wsgi", &script("two"));
+    serves_soon(&server, "two");
+}
+
 /// As [`serves`], while other answers may still come.
 fn serves_soon(server: &Server, version: &str) {
     wait_until(version, || {

@@ -221,6 +221,21 @@ fn nothing_is_called_utils() {
     }
 }
 
+/// A file of more than 500 lines has more than one concern. What examples make when they run is not ours.
+#[test]
+fn files_are_short() {
+    let mut long = Vec::new();
+    for file in rust_files(repository()) {
+        let is_made = file.components().any(|part| part.as_os_str() == ".run");
+        let text = fs::read_to_string(&file).expect("a source file");
+        let lines = text.lines().count();
+        if lines > 500 && !is_made {
+            long.push(format!("{}: {lines}", shown(&file)));
+        }
+    }
+    assert!(long.is_empty(), "split these: {}", long.join(", "));
+}
+
 /// Every directive of the table has a page, and every page a directive. The names are taken from the source of the tables.
 #[test]
 fn every_directive_has_a_page() {

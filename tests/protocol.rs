@@ -1,11 +1,6 @@
 //! PEP 3333 over real HTTP: `start_response`, `write`, iterables, headers and lengths.
 
-use wsgi_harness::{Answer, Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject};
-
-/// A script whose application has this body.
-fn app(body: &str) -> String {
-    script("sys", body)
-}
+use wsgi_harness::{Framing, Mode, Mpm, Request, Server, Site, app, matrix, subject};
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
     // A cut-short answer of the original may keep the connection open until this is over.
@@ -14,12 +9,6 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .cases()
         .config("KeepAliveTimeout 1")
         .start()
-}
-
-#[track_caller]
-fn ask(server: &Server, name: &str, body: &str) -> Answer {
-    let url = server.case(name, &app(body));
-    server.get(&url)
 }
 
 /// REQ-401, REQ-410, REQ-411, REQ-412, REQ-413, REQ-414, REQ-415, REQ-416, REQ-418, REQ-419, REQ-420, REQ-421,
@@ -191,8 +180,7 @@ matrix!(statuses: event);
 /// DOC-24, REQ-400, REQ-402, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
 fn commitment(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "twice",
         "start_response('404 No', [('X-A', '1')])\nstart_response('200 OK', [('X-B', '2')])\nreturn [b'x']",
     );
@@ -201,8 +189,7 @@ fn commitment(mpm: Mpm, mode: Mode) {
         (200, None, Some("2")),
         "REQ-428"
     );
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "replaced",
         "start_response('200 OK', [('X-A', '1')])\ntry:\n    raise ValueError('x')\nexcept ValueError:\n    start_response('500 Sorry', [], sys.exc_info())\nreturn [b'sorry']",
     );
@@ -211,8 +198,7 @@ fn commitment(mpm: Mpm, mode: Mode) {
         (500, None, "sorry"),
         "REQ-431"
     );
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "committed",
         "write = start_response('200 OK', [])\nwrite(b'')\ntry:\n    start_response('404 No', [])\nexcept BaseException as error:\n    write(type(error).__name__.encode())\nreturn []",
     );
@@ -221,8 +207,7 @@ fn commitment(mpm: Mpm, mode: Mode) {
         (200, "RuntimeError"),
         "REQ-429, REQ-436"
     );
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "reraised",
         "write = start_response('200 OK', [])\nwrite(b'begin ')\ntry:\n    try:\n        raise KeyError('mine')\n    except KeyError:\n        start_response('500 No', [], sys.exc_info())\nexcept KeyError as error:\n    write(repr(error).encode())\nreturn []",
     );
@@ -255,8 +240,7 @@ matrix!(commitment: event prefork);
 /// REQ-435, REQ-437: `write`.
 fn write(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "types",
         "write = start_response('200 OK', [])\nout = []\nfor value in (b'x', bytearray(b'x'), memoryview(b'x'), 'x', None, 1):\n    try:\n        out.append(repr(write(value)))\n    except BaseException as error:\n        out.append(type(error).__name__)\nclass Sub(bytes):\n    pass\nout.append(repr(write(Sub(b'y'))))\nfor arguments in ((), (b'a', b'b')):\n    try:\n        write(*arguments)\n    except BaseException as error:\n        out.append(type(error).__name__)\nreturn [' '.join(out).encode()]",
     );
@@ -264,8 +248,7 @@ fn write(mpm: Mpm, mode: Mode) {
         answer.expect(200).text(),
         "xyNone TypeError TypeError TypeError TypeError TypeError None TypeError TypeError"
     );
-    let answer = ask(
-        &server,
+    let answer = server.run(
         "mixed",
         "write = start_response('200 OK', [])\nwrite(b'one ')\nwrite(b'two ')\nreturn [b'three ', b'', b'four']",
     );
@@ -322,7 +305,7 @@ fn iterables(mpm: Mpm, mode: Mode) {
         ("big", "return [b'0123456789' * 100000]", "0123456789"),
         ("many", "return [b'x'] * 3000", "x"),
     ] {
-        let answer = ask(&server, name, &format!("{start}{body}")).expect(200);
+        let answer = server.run(name, &format!("{start}{body}")).expect(200);
         // httpd itself gives a length of 0 to an answer without body.
         if !text.is_empty() {
             assert_eq!(answer.framing, Framing::Chunked, "{name}");

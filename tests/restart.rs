@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{
-    Mode, Mpm, Request, Server, Site, load, load_duration, matrix, subject, wait_until,
+    Mode, Mpm, Process, Request, Server, Site, load, load_duration, matrix, subject, wait_until,
 };
 
 const ECHO: &str = "import os\n\ndef application(environ, start_response):\n    body = environ['wsgi.input'].read() or environ['QUERY_STRING'].encode()\n    start_response('200 OK', [('X-Pid', str(os.getpid()))])\n    return [body]\n";
@@ -14,6 +14,13 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .daemon_options("processes=2 threads=4")
         .script("/", ECHO)
         .start()
+}
+
+/// All processes of a server but httpd's parent.
+fn below_the_parent(server: &Server) -> Vec<Process> {
+    let mut processes = server.processes();
+    processes.retain(|process| process.pid != server.pid());
+    processes
 }
 
 fn pid(server: &Server) -> String {
@@ -60,11 +67,7 @@ fn restarts(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     for number in 1..=3 {
         let before = pid(&server);
-        let old: Vec<_> = server
-            .processes()
-            .into_iter()
-            .filter(|process| process.pid != server.pid())
-            .collect();
+        let old = below_the_parent(&server);
         if number == 2 {
             server.restart();
         } else {
@@ -118,11 +121,7 @@ fn restarts_leave_nothing(mpm: Mpm, mode: Mode) {
     pid(&server);
     let round = || {
         let before = pid(&server);
-        let old: Vec<_> = server
-            .processes()
-            .into_iter()
-            .filter(|process| process.pid != server.pid())
-            .collect();
+        let old = below_the_parent(&server);
         server.graceful();
         wait_until("a new process", || (pid(&server) != before).then_some(()));
         server.wait_until_gone(&old);

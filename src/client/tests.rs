@@ -51,6 +51,8 @@ struct Side {
     /// `client` takes the answer.
     is_slow: bool,
     takes_nothing: bool,
+    /// What the client has room for, where it is not asked.
+    rooms: Option<Box<dyn Fn() -> usize>>,
     on_flush: Option<Sender<()>>,
     /// Nothing comes from the client after so many bytes before it got a flush, which is told by `on_flush`.
     pauses_at: usize,
@@ -119,6 +121,9 @@ impl Apache for &mut Side {
     }
 
     fn room(&self) -> Option<usize> {
+        if let Some(rooms) = &self.rooms {
+            return Some(rooms());
+        }
         if let Some(less) = self.full.get().checked_sub(1) {
             self.full.set(less);
             if let Some(on_full) = &self.on_full {

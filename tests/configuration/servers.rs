@@ -12,56 +12,55 @@ fn line(server: &Server, index: usize, path: &str, key: &str) -> String {
     answer.unquoted(key)
 }
 
-/// DIR-041: the names of virtual hosts are compared as they are in the end: a ServerName may stand behind the group.
-#[test]
-fn groups_of_hosts_that_are_named_later() {
+/// Both of these hosts, on the second and the third port, use the group that one of them has.
+#[track_caller]
+fn group_of_two_hosts(group: &str, hosts: &str) {
     let server = Site::embedded()
         .shared("environ.wsgi")
         .config(
             "Listen 127.0.0.1:{port2}
             Listen 127.0.0.1:{port3}
             WSGIScriptAlias /main {apps}/environ.wsgi
-            WSGIApplicationGroup %{GLOBAL}
-            <VirtualHost 127.0.0.1:{port2}>
-                WSGIDaemonProcess late threads=2
-                WSGIProcessGroup late
-                ServerName same.example
-            </VirtualHost>
-            <VirtualHost 127.0.0.1:{port3}>
-                WSGIProcessGroup late
-                ServerName same.example
-            </VirtualHost>",
+            WSGIApplicationGroup %{GLOBAL}",
         )
+        .config(hosts)
         .start();
     for index in [1, 2] {
         let found = line(&server, index, "/main", "mod_wsgi.process_group");
-        assert_eq!(found, "late", "port {index}");
+        assert_eq!(found, group, "port {index}");
     }
+}
+
+/// DIR-041: the names of virtual hosts are compared as they are in the end: a ServerName may stand behind the group.
+#[test]
+fn groups_of_hosts_that_are_named_later() {
+    group_of_two_hosts(
+        "late",
+        "<VirtualHost 127.0.0.1:{port2}>
+            WSGIDaemonProcess late threads=2
+            WSGIProcessGroup late
+            ServerName same.example
+        </VirtualHost>
+        <VirtualHost 127.0.0.1:{port3}>
+            WSGIProcessGroup late
+            ServerName same.example
+        </VirtualHost>",
+    );
 }
 
 /// DIR-041: httpd gives a name to virtual hosts without ServerName, for all addresses that of the main server.
 #[test]
 fn groups_of_hosts_without_a_name() {
-    let server = Site::embedded()
-        .shared("environ.wsgi")
-        .config(
-            "Listen 127.0.0.1:{port2}
-            Listen 127.0.0.1:{port3}
-            WSGIScriptAlias /main {apps}/environ.wsgi
-            WSGIApplicationGroup %{GLOBAL}
-            <VirtualHost *:{port2}>
-                WSGIDaemonProcess nameless threads=2
-                WSGIProcessGroup nameless
-            </VirtualHost>
-            <VirtualHost *:{port3}>
-                WSGIProcessGroup nameless
-            </VirtualHost>",
-        )
-        .start();
-    for index in [1, 2] {
-        let found = line(&server, index, "/main", "mod_wsgi.process_group");
-        assert_eq!(found, "nameless", "port {index}");
-    }
+    group_of_two_hosts(
+        "nameless",
+        "<VirtualHost *:{port2}>
+            WSGIDaemonProcess nameless threads=2
+            WSGIProcessGroup nameless
+        </VirtualHost>
+        <VirtualHost *:{port3}>
+            WSGIProcessGroup nameless
+        </VirtualHost>",
+    );
 }
 
 /// DIR-094, DIR-096: a section inside another one; behind its end the outer one goes on.

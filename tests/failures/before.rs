@@ -1,8 +1,8 @@
 //! Failures before anything was sent: a whole 500, and the exception in the log.
 
-use wsgi_harness::{Level, Mode, Mpm, Site, matrix, subject, wait_until};
+use wsgi_harness::{Level, Mode, Mpm, Site, app, matrix, subject, wait_until};
 
-use super::{app, server, still_answers};
+use super::{server, still_answers};
 
 /// REQ-443, REQ-440, REQ-445, REQ-465, REQ-468, REQ-469, REQ-800, DMN-268: failures before anything was sent. 500 with httpd's
 /// page, the exception in the log, the process goes on.

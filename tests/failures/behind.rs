@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use wsgi_harness::{Curl, Mode, Mpm, Request, Site, matrix, subject, wait_until};
+use wsgi_harness::{Curl, Mode, Mpm, Request, Site, app, matrix, subject, wait_until};
 
-use super::{app, server, still_answers};
+use super::{server, still_answers};
 
 /// REQ-466, REQ-467, DMN-338: an exception behind the headers. The client must see that the answer is not whole.
 fn behind_the_headers(mpm: Mpm, mode: Mode) {

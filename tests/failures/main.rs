@@ -6,12 +6,7 @@ mod behind;
 mod peers;
 mod scripts;
 
-use wsgi_harness::{Mode, Mpm, Server, Site, script};
-
-/// A script whose application has this body.
-fn app(body: &str) -> String {
-    script("sys", body)
-}
+use wsgi_harness::{Mode, Mpm, Server, Site};
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
     // A cut-short answer of the original may keep the connection open until this is over.

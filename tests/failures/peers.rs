@@ -1,8 +1,8 @@
 //! Clients and daemons that vanish, keep silent, or do not read.
 
-use wsgi_harness::{Answer, Level, Mode, Mpm, Request, Site, matrix, subject, wait_until};
+use wsgi_harness::{Answer, Level, Mode, Mpm, Request, Site, app, matrix, subject, wait_until};
 
-use super::{app, server, still_answers};
+use super::{server, still_answers};
 
 /// REQ-490, REQ-491, REQ-492, REQ-438, REQ-493: the client goes away while an answer is sent. Not an error of an iterable; an
 /// OSError in `write`.

@@ -63,6 +63,16 @@ fn hold(server: &Server, url: &str) -> Held {
     Held { connection, daemon }
 }
 
+impl Held {
+    /// The request is answered with this status, then the process goes for this reason.
+    #[track_caller]
+    fn ends(&mut self, server: &Server, with: u16, why: &str) {
+        assert_eq!(status(self), with);
+        server.wait_until_gone(std::slice::from_ref(&self.daemon));
+        assert_eq!(reason(server, self.daemon.pid), why);
+    }
+}
+
 /// The process that wrote down that it is holding a request.
 fn holder(server: &Server, name: &str) -> i32 {
     wait_until("the request", || {
@@ -124,9 +134,7 @@ fn stale_requests_are_not_waited_for() {
     let server = server("threads=2 request-timeout=1 graceful-timeout=600");
     let mut held = hold(&server, "/app?hold");
     server.wait_for_log("in hold_here");
-    assert_eq!(status(&mut held), 502);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
+    held.ends(&server, 502, "request_timeout");
 }
 
 /// DP-66, DP-95, DMN-031, DMN-433, DMN-434, REQ-480, REQ-481: with an interrupt-timeout the request ends by an exception
@@ -169,9 +177,7 @@ fn interrupt_that_is_caught() {
     let server = server("request-timeout=1 interrupt-timeout=1");
     let mut held = hold(&server, "/app?defy");
     assert_eq!(holder(&server, "defied"), held.daemon.pid);
-    assert_eq!(status(&mut held), 502);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "request_timeout");
+    held.ends(&server, 502, "request_timeout");
     assert_ne!(server.served_by("/app"), held.daemon.pid);
 }
 
@@ -181,9 +187,7 @@ fn startup_timeout() {
     let server = server("startup-timeout=1");
     let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
     let mut held = hold(&server, &url);
-    assert_eq!(status(&mut held), 502);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "startup_timeout");
+    held.ends(&server, 502, "startup_timeout");
     server.write("data/go", "");
     assert_ne!(server.served_by(&url), held.daemon.pid);
 }
@@ -281,15 +285,21 @@ fn a_stopped_process_is_not_deadlocked() {
     assert_eq!(reason(&server, first), "graceful_signal");
 }
 
-/// DP-64, DP-88, DMN-029, DMN-445: a process without requests is replaced after a while; one that never had any is not.
-#[test]
-fn inactivity_timeout() {
-    let server = server("inactivity-timeout=1");
+/// With these options a process that has served one request goes for this reason, and another one serves.
+#[track_caller]
+fn an_idle_process_is_replaced(options: &str, why: &str) {
+    let server = server(options);
     let first = server.served_by("/app");
     let old = daemon(&server, first);
     server.wait_until_gone(&[old]);
-    assert_eq!(reason(&server, first), "inactivity_timeout");
+    assert_eq!(reason(&server, first), why);
     assert_ne!(server.served_by("/app"), first);
+}
+
+/// DP-64, DP-88, DMN-029, DMN-445: a process without requests is replaced after a while; one that never had any is not.
+#[test]
+fn inactivity_timeout() {
+    an_idle_process_is_replaced("inactivity-timeout=1", "inactivity_timeout");
 }
 
 /// DP-88, DMN-445: a running request keeps its process, whether it does anything or not. That inactivity-timeout would
@@ -329,12 +339,7 @@ fn ignored_activity() {
 /// DP-69, DP-86, DP-93, DMN-034, DMN-455, DMN-953: a process is replaced when it is old enough; what runs in it is finished.
 #[test]
 fn restart_interval() {
-    let server = server("restart-interval=1");
-    let first = server.served_by("/app");
-    let old = daemon(&server, first);
-    server.wait_until_gone(&[old]);
-    assert_eq!(reason(&server, first), "restart_interval");
-    assert_ne!(server.served_by("/app"), first);
+    an_idle_process_is_replaced("restart-interval=1", "restart_interval");
 }
 
 /// DP-67, DP-81, DP-91, DMN-032, DMN-470, DMN-471: after graceful-timeout the requests have shutdown-timeout, no more.
@@ -343,9 +348,7 @@ fn graceful_timeout() {
     let server = server("graceful-timeout=1");
     let mut held = hold(&server, "/app?hold");
     held.daemon.signal(Signal::SIGUSR1);
-    assert_eq!(status(&mut held), 502);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "graceful_signal");
+    held.ends(&server, 502, "graceful_signal");
 }
 
 /// DP-81, DMN-470, DMN-472: without a graceful-timeout SIGUSR1 lets a request take its time.
@@ -360,9 +363,7 @@ fn graceful_without_limit() {
         });
     }
     server.write("data/go", "");
-    assert_eq!(status(&mut held), 200);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "graceful_signal");
+    held.ends(&server, 200, "graceful_signal");
 }
 
 /// DP-83, DMN-957: after maximum-requests a request that goes on has graceful-timeout, though others come and end.
@@ -377,9 +378,7 @@ fn graceful_timeout_at_maximum_requests() {
     wait_until("the replacement", || {
         (server.served_by("/app") != held.daemon.pid).then_some(())
     });
-    assert_eq!(status(&mut held), 502);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "maximum_requests");
+    held.ends(&server, 502, "maximum_requests");
 }
 
 /// DMN-411, DMN-530: several timers at once. The process is stopped until all of them are over; the first one of the table gives
@@ -467,9 +466,7 @@ fn eviction_timeout() {
     let server = server("graceful-timeout=600 eviction-timeout=1");
     let mut held = hold(&server, "/app?hold");
     held.daemon.signal(Signal::SIGUSR1);
-    assert_eq!(status(&mut held), 502);
-    server.wait_until_gone(std::slice::from_ref(&held.daemon));
-    assert_eq!(reason(&server, held.daemon.pid), "eviction_signal");
+    held.ends(&server, 502, "eviction_signal");
 }
 
 /// DP-42, DMN-037, DMN-250, REQ-332: a request that has waited too long for a thread is not run.

@@ -75,6 +75,8 @@ struct Process {
     failed: bool,
     /// Others served when it was started.
     checked: bool,
+    /// A script has changed since it was started.
+    outdated: bool,
     /// Since when it takes no requests any more.
     leaving: Option<Millis>,
     state: State,
@@ -177,11 +179,10 @@ impl Roster {
     pub fn next_wake(&self) -> Option<Millis> {
         match self.phase {
             GroupPhase::New => None,
-            GroupPhase::Open => self.next_start(),
-            GroupPhase::Closing { deadline } => Some(
-                self.next_start()
-                    .map_or(deadline, |start| start.min(deadline)),
-            ),
+            GroupPhase::Open => self.next_step(),
+            GroupPhase::Closing { deadline } => {
+                Some(self.next_step().map_or(deadline, |step| step.min(deadline)))
+            }
             GroupPhase::Draining { deadline }
             | GroupPhase::Stopping {
                 deadline,
@@ -189,6 +190,12 @@ impl Roster {
             } => (!self.is_empty()).then_some(deadline),
             GroupPhase::Stopping { killed: true, .. } => None,
         }
+    }
+
+    /// When a process is to be started or given up next.
+    fn next_step(&self) -> Option<Millis> {
+        let overdue = self.next_overdue().map(|(_, at)| at);
+        self.next_start().into_iter().chain(overdue).min()
     }
 
     /// Whether the group has ended: no process runs and none will be started.
@@ -344,6 +351,7 @@ impl Roster {
             (State::Retiring(_), false) => {
                 if reason == Reason::ScriptReload {
                     self.try_deploy();
+                    self.outdate_newcomers();
                 }
                 return;
             }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::runtime::{Environ, pointer};
-use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING, slice};
+use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING, entries, slice};
 
 /// `HookView::wanted`: the value of one function, whatever it is.
 pub const HOOK_VALUE: u32 = 0;
@@ -219,12 +219,8 @@ impl<'r> Hook<'r> {
 
     /// The string entries of the environ.
     pub fn environ(&self) -> impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)> + use<'r> {
-        // SAFETY: the host lends that many pairs for `'r`.
-        let pairs: &'r [Pair] = unsafe { slice(self.view.environ, self.view.environ_len) };
-        // SAFETY: and so it does the bytes that they point to.
-        pairs
-            .iter()
-            .map(|pair| (field(pair.name), unsafe { pair.value.get() }))
+        // SAFETY: the host lends that many pairs, and their bytes, for `'r`.
+        unsafe { entries(self.view.environ, self.view.environ_len) }
     }
 
     /// Interpreter; empty is the main one.

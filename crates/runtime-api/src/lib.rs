@@ -324,3 +324,21 @@ unsafe fn slice<'a, T>(first: *const T, len: usize) -> &'a [T] {
     // SAFETY: as above.
     unsafe { std::slice::from_raw_parts(first, len) }
 }
+
+/// The string entries of an environ, in order; None is a variable without value (ENV-24).
+///
+/// # Safety
+/// If `len` is not 0, `first` points to that many pairs, which are valid for `'a`, with all that they point to.
+unsafe fn entries<'a>(
+    first: *const Pair,
+    len: usize,
+) -> impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+    // SAFETY: a caller's promise.
+    let pairs: &'a [Pair] = unsafe { slice(first, len) };
+    pairs.iter().map(|pair| {
+        // SAFETY: a caller's promise.
+        let name = unsafe { pair.name.get() }.unwrap_or_default();
+        // SAFETY: as above.
+        (name, unsafe { pair.value.get() })
+    })
+}

@@ -165,3 +165,31 @@ fn a_huge_request_is_refused() {
         .unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(502), Some(80)));
 }
+
+/// DMN-233: of a body that is passed on as it comes nothing is left to send again: a daemon that refuses after its go-ahead, or
+/// breaks off, is not asked twice.
+#[test]
+fn a_body_that_is_gone_is_not_sent_again() {
+    for refuses in [true, false] {
+        let rig = Rig::new();
+        let daemon = rig.daemon(move |listener| {
+            let mut peer = Peer::greeted(&listener);
+            peer.head();
+            peer.send(&go_on());
+            assert_eq!(peer.frame().0.kind, Kind::Body);
+            if refuses {
+                peer.send(&refusal(Refusal::Stopping));
+                // Kept open until the child is done with it.
+                while matches!(peer.stream.read(&mut [0; 4096]), Ok(1..)) {}
+            }
+            drop(peer);
+            listener.set_nonblocking(true).unwrap();
+        });
+        let mut side = Side::uploading(vec![1; 4 << 20]);
+        let length = BodyFacts::Length(4 << 20);
+        let failure = rig.forward(&mut side, length, LONG).unwrap_err();
+        assert!(matches!(failure.status(), Some(500 | 502)), "{failure}");
+        daemon.join().unwrap();
+        assert!(rig.listener.accept().is_err(), "it was sent again");
+    }
+}

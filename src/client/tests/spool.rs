@@ -1,5 +1,7 @@
 //! Bodies and answers that wait in the child, so that a slow client keeps no thread of a daemon.
 
+use std::cell::Cell;
+
 use super::*;
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -291,5 +293,105 @@ fn a_client_that_takes_nothing_is_given_up() {
     drop(side);
     go.send(()).unwrap();
     assert!(client.join().unwrap().len() < 900_000);
+    daemon.join().unwrap();
+}
+
+/// A client that takes nothing until the daemon has sent `last`, and everything when it was asked `times`; the daemon's part.
+fn late_side(
+    times: u32,
+    last: Vec<u8>,
+    file: Option<std::fs::File>,
+) -> (Rig, Side, JoinHandle<()>) {
+    let rig = Rig::new();
+    let (keep, kept) = channel();
+    let (send, sent) = channel();
+    let daemon = rig.daemon(move |listener| {
+        let mut peer = Peer::greeted(&listener);
+        peer.head();
+        peer.body();
+        peer.send(&begun(b"kept "));
+        kept.recv_timeout(LONG).unwrap();
+        let slices = [IoSlice::new(&last)];
+        let count = stream::send_some(peer.stream.as_fd(), &slices, file.as_ref().map(AsFd::as_fd));
+        assert_eq!(count.unwrap(), last.len());
+        send.send(()).unwrap();
+        // Kept open until the child is done with it.
+        let _ = peer.stream.read(&mut [0]);
+    });
+    let asked = Cell::new(0);
+    let rooms = move || {
+        asked.set(asked.get() + 1);
+        match asked.get() {
+            // When the first block comes.
+            1 => {
+                keep.send(()).unwrap();
+                sent.recv_timeout(LONG).unwrap();
+                0
+            }
+            number if number <= times => 0,
+            _ => usize::MAX,
+        }
+    };
+    let side = Side {
+        rooms: Some(Box::new(rooms)),
+        patience: LONG,
+        ..Side::default()
+    };
+    (rig, side, daemon)
+}
+
+/// DMN-332: the client takes the last of what was kept just when the end comes.
+#[test]
+fn an_end_behind_kept_bytes_is_passed() {
+    let mut last = Vec::new();
+    AnswerEnd::Complete.encode(&mut last);
+    // Asked before the end is received.
+    let (rig, mut side, daemon) = late_side(2, last, None);
+    assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
+    assert_eq!((&side.out[..], side.ended), (&b"kept "[..], true));
+    drop(rig);
+    daemon.join().unwrap();
+}
+
+/// REQ-585: a file goes behind what was kept before it.
+#[test]
+fn a_file_comes_behind_kept_bytes() {
+    use std::io::Write;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"0file").unwrap();
+    let mut last = Vec::new();
+    FileSpan { offset: 1, len: 4 }.encode(&mut last);
+    AnswerEnd::Complete.encode(&mut last);
+    // Asked before the file is received, and when it is looked at.
+    let (rig, mut side, daemon) = late_side(3, last, Some(file));
+    assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
+    assert_eq!(String::from_utf8_lossy(&side.out), "kept file");
+    assert!(side.ended);
+    drop(rig);
+    daemon.join().unwrap();
+}
+
+/// DMN-300, DMN-338: a daemon that falls silent while its client takes nothing is not waited for without end.
+#[test]
+fn a_daemon_that_is_silent_while_bytes_are_kept_is_given_up() {
+    let rig = Rig::new();
+    let (end, ended): (Sender<()>, Receiver<()>) = channel();
+    let daemon = rig.daemon(move |listener| {
+        let mut peer = Peer::greeted(&listener);
+        peer.head();
+        peer.body();
+        peer.send(&begun(b"kept"));
+        // A child that waits for this has failed the test.
+        let _ = ended.recv_timeout(LONG);
+    });
+    let mut side = Side {
+        rooms: Some(Box::new(|| 0)),
+        patience: 4 * LONG,
+        ..Side::default()
+    };
+    let outcome = rig.forward(&mut side, BodyFacts::None, 20 * SHORT);
+    assert_eq!(outcome.unwrap(), Outcome::CutShort);
+    assert!(end.send(()).is_ok(), "the child waited for the daemon");
+    assert_eq!(side.out, b"kept");
     daemon.join().unwrap();
 }

@@ -8,3 +8,8 @@ pub fn script(modules: &str, body: &str) -> String {
     }
     text
 }
+
+/// As [`script`], with `sys` imported.
+pub fn app(body: &str) -> String {
+    script("sys", body)
+}

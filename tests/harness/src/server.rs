@@ -213,6 +213,12 @@ impl Server {
         format!("/case/{name}")
     }
 
+    /// Asks an application with this body ([`app`](crate::app)), which is written as [`Server::case`] does.
+    #[track_caller]
+    pub fn run(&self, name: &str, body: &str) -> Answer {
+        self.get(&self.case(name, &crate::app(body)))
+    }
+
     /// Writes a file of the site, replacing it at once, with a modification time that it never had before.
     ///
     /// # Panics

@@ -97,6 +97,7 @@ impl Roster {
                     }
                 }
             }
+            GroupPhase::Open | GroupPhase::Closing { .. } => self.kill_overdue(now),
             _ => {}
         }
     }

@@ -47,6 +47,45 @@ impl Roster {
         }
     }
 
+    /// A script has changed again while processes start to serve the change before.
+    pub(super) fn outdate_newcomers(&mut self) {
+        for process in self.slots.iter_mut().flatten() {
+            process.outdated |= process.state == State::Starting;
+        }
+    }
+
+    /// The process that loads an outdated script without end, and when it is given up: it must not keep the group from the
+    /// script as it is now. None if there is none.
+    pub(super) fn next_overdue(&self) -> Option<(u32, Millis)> {
+        let patience = self.plan.graceful_timeout.max(1).saturating_mul(1000);
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, process)| Some((slot, process.as_ref()?)))
+            .filter(|(_, process)| process.outdated && process.state == State::Starting)
+            .map(|(slot, process)| (slot, process.started.saturating_add(patience)))
+            .min_by_key(|&(_, at)| at)
+    }
+
+    /// Gives up processes that load an outdated script for too long. They have no request, and Python does not let them hear
+    /// anything else.
+    pub(super) fn kill_overdue(&mut self, now: Millis) {
+        while let Some((slot, at)) = self.next_overdue() {
+            if now < at {
+                return;
+            }
+            if let Some(process) = self.process(slot) {
+                process.state = State::Leaving { stopped: true };
+                let pid = process.pid;
+                let name = &self.plan.name;
+                let text = format!(
+                    "Process (pid {pid}) of daemon group '{name}' is still loading a script that has changed since; it is given up."
+                );
+                self.record(super::INFO, text);
+            }
+            self.actions.push(Action::Kill { slot });
+        }
+    }
+
     /// Starts what is missing.
     pub(super) fn fill(&mut self, now: Millis) {
         if self.deploy_failed && self.up() == 0 {
@@ -75,6 +114,7 @@ impl Roster {
                 ready: None,
                 failed: false,
                 checked,
+                outdated: false,
                 leaving: None,
                 state: State::Starting,
             });

@@ -240,6 +240,53 @@ fn a_generation_drains_after_its_children() {
     assert!(group.roster.is_done());
 }
 
+/// DMN-550: a process that is still starting when the old children are gone has nobody to serve.
+#[test]
+fn a_generation_that_ends_stops_its_newcomers() {
+    let mut group = Group::serving(plan(1));
+    group.act(Event::Close);
+    assert_eq!(spawns(&group.act(exited(0))), [0]);
+    let reason = Reason::ShutdownSignal;
+    let actions = group.act(Event::ChildrenGone);
+    assert_eq!(actions, [Action::Stop { slot: 0, reason }]);
+    assert_eq!(group.act(Event::Ready { slot: 0 }), []);
+    group.act(exited(0));
+    assert!(group.roster.is_done());
+}
+
+/// Issue: a deploy whose script is never loaded to its end does not keep the next one from being tried.
+#[test]
+fn a_deploy_that_hangs_gives_way_to_the_next() {
+    let mut group = Group::serving(GroupPlan {
+        deploy_check: true,
+        ..plan(1)
+    });
+    let deploy = Event::Replace {
+        slot: 0,
+        reason: Reason::ScriptReload,
+        draining: false,
+    };
+    assert_eq!(spawns(&group.act(deploy.clone())), [1]);
+    let patience = group.roster.plan.graceful_timeout * 1000;
+    assert_eq!(group.after(10 * patience), [], "it may take its time");
+    group.act(exited(1));
+    assert_eq!(spawns(&group.after(60_000)), [1]);
+    let started = group.now;
+    assert_eq!(group.act(deploy), []);
+    assert_eq!(group.roster.next_wake(), Some(started + patience));
+    assert_eq!(group.after(patience - 1), []);
+    let actions = group.after(1);
+    assert_eq!(actions[0], Action::Kill { slot: 1 });
+    group.act(exited(1));
+    let newcomer = (0..3).find(|slot| {
+        let actions = group.act(Event::Ready { slot: *slot });
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Drain { slot: 0, .. }))
+    });
+    assert!(newcomer.is_some(), "the next one is tried");
+}
+
 /// DMN-550: bounded by graceful-timeout where old children stay.
 #[test]
 fn a_generation_is_bounded() {

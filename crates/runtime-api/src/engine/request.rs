@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 
 use super::field;
 use crate::{
-    Pair, REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE,
-    REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING, RequestView, slice,
+    REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE,
+    REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING, RequestView, entries,
 };
 
 /// A request during `handle`.
@@ -18,12 +18,8 @@ pub struct Request<'r> {
 impl<'r> Request<'r> {
     /// The string entries of the environ, in order; None is a variable without value (ENV-24).
     pub fn environ(&self) -> impl ExactSizeIterator<Item = (&'r [u8], Option<&'r [u8]>)> + use<'r> {
-        // SAFETY: the host lends that many pairs for the call, which `'r` does not exceed.
-        let pairs: &'r [Pair] = unsafe { slice(self.view.environ, self.view.environ_len) };
-        // SAFETY: and so it does the bytes that they point to.
-        pairs
-            .iter()
-            .map(|pair| (field(pair.name), unsafe { pair.value.get() }))
+        // SAFETY: the host lends that many pairs, and their bytes, for the call, which `'r` does not exceed.
+        unsafe { entries(self.view.environ, self.view.environ_len) }
     }
 
     /// Interpreter; empty is the main one.

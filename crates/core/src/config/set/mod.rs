@@ -9,7 +9,7 @@ mod telemetry;
 use super::directive::Field;
 use super::layer::{MapHead, Reloading};
 use super::values::{global, switch};
-use super::{ConfigError, NoticeLevel, Place, words};
+use super::{ConfigError, Global, NoticeLevel, Place, words};
 
 pub(super) use daemon::{accept_mutex, daemon_process, socket_prefix};
 pub(super) use proxies::{proxies, proxy_headers};
@@ -28,6 +28,16 @@ pub(super) fn layer_switch(
     field: Field<bool>,
 ) -> Done {
     *field(place.layer()) = Some(switch(name, value)?);
+    Ok(())
+}
+
+pub(super) fn global_switch(
+    name: &'static str,
+    value: &str,
+    place: &mut Place<'_>,
+    field: fn(&mut Global) -> &mut Option<bool>,
+) -> Done {
+    *field(place.global) = Some(switch(name, value)?);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::SERVER;
 use crate::config::directive::{Arity, Context, Directive, Effect, Scope};
-use crate::config::{set, values};
+use crate::config::set;
 
 /// In the order of the specification.
 pub(super) const ROWS: &[Directive] = &[
@@ -67,10 +67,7 @@ pub(super) const ROWS: &[Directive] = &[
         help: "On: each restart of Apache uses sockets of new names.",
         doc: "On: each restart of Apache uses sockets of new names. Off: the names stay, so that Apache processes from before a graceful restart reach the daemon processes from after it.",
         example: "WSGISocketRotation Off",
-        set: |n, a, p| {
-            p.global.socket_rotation = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.socket_rotation),
         ..SERVER
     },
     Directive {

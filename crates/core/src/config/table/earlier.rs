@@ -4,6 +4,30 @@ use super::{ACCESS, REQUEST, SERVER};
 use crate::config::directive::{Arity, Context, Directive, Effect, Scope};
 use crate::config::{ConfigError, NoticeLevel, set, values};
 
+/// The row of a directive that is refused, whatever it says.
+macro_rules! refused {
+    ($name:literal, $advice:literal) => {
+        Directive {
+            name: $name,
+            syntax: "value",
+            arity: Arity::Raw,
+            default: "none",
+            since: "1.0",
+            help: concat!("Refused: ", $advice, "."),
+            doc: concat!("Refused: ", $advice, "."),
+            example: concat!("# ", $name),
+            effect: Effect::Never,
+            set: |directive, _, _| {
+                Err(ConfigError::Removed {
+                    directive,
+                    advice: $advice,
+                })
+            },
+            ..SERVER
+        }
+    };
+}
+
 /// In the order of the specification.
 pub(super) const ROWS: &[Directive] = &[
     Directive {
@@ -117,66 +141,20 @@ pub(super) const ROWS: &[Directive] = &[
         },
         ..ACCESS
     },
-    Directive {
-        name: "WSGINewRelicConfigFile",
-        help: "Refused: New Relic's agent is no longer started by the server; wrap the application with it in the script.",
-        doc: "Refused: New Relic's agent is no longer started by the server; wrap the application with it in the script.",
-        example: "# WSGINewRelicConfigFile",
-        set: |n, _, _| {
-            Err(ConfigError::Removed {
-                directive: n,
-                advice: "New Relic's agent is no longer started by the server; wrap the application with it in the script",
-            })
-        },
-        ..REFUSED
-    },
-    Directive {
-        name: "WSGINewRelicEnvironment",
-        help: "Refused: New Relic's agent is no longer started by the server; wrap the application with it in the script.",
-        doc: "Refused: New Relic's agent is no longer started by the server; wrap the application with it in the script.",
-        example: "# WSGINewRelicEnvironment",
-        set: |n, _, _| {
-            Err(ConfigError::Removed {
-                directive: n,
-                advice: "New Relic's agent is no longer started by the server; wrap the application with it in the script",
-            })
-        },
-        ..REFUSED
-    },
-    Directive {
-        name: "WSGIPythonExecutable",
-        help: "Refused: name the installation with WSGIPythonHome.",
-        doc: "Refused: name the installation with WSGIPythonHome.",
-        example: "# WSGIPythonExecutable",
-        set: |n, _, _| {
-            Err(ConfigError::Removed {
-                directive: n,
-                advice: "name the installation with WSGIPythonHome",
-            })
-        },
-        ..REFUSED
-    },
-    Directive {
-        name: "WSGIOutputBuffering",
-        help: "Refused: answers are never collected; remove the directive.",
-        doc: "Refused: answers are never collected; remove the directive.",
-        example: "# WSGIOutputBuffering",
-        set: |n, _, _| {
-            Err(ConfigError::Removed {
-                directive: n,
-                advice: "answers are never collected; remove the directive",
-            })
-        },
-        ..REFUSED
-    },
+    refused!(
+        "WSGINewRelicConfigFile",
+        "New Relic's agent is no longer started by the server; wrap the application with it in the script"
+    ),
+    refused!(
+        "WSGINewRelicEnvironment",
+        "New Relic's agent is no longer started by the server; wrap the application with it in the script"
+    ),
+    refused!(
+        "WSGIPythonExecutable",
+        "name the installation with WSGIPythonHome"
+    ),
+    refused!(
+        "WSGIOutputBuffering",
+        "answers are never collected; remove the directive"
+    ),
 ];
-
-/// What rows take over of directives that are refused, whatever they say.
-const REFUSED: Directive = Directive {
-    syntax: "value",
-    arity: Arity::Raw,
-    default: "none",
-    since: "1.0",
-    effect: Effect::Never,
-    ..SERVER
-};

@@ -2,7 +2,7 @@
 
 use super::SERVER;
 use crate::config::directive::{Arity, Directive, Scope};
-use crate::config::{set, values};
+use crate::config::set;
 
 /// In the order of the specification.
 pub(super) const ROWS: &[Directive] = &[
@@ -26,10 +26,7 @@ pub(super) const ROWS: &[Directive] = &[
         help: "Off: interpreters are not ended when a process ends; atexit functions do not run.",
         doc: "Off: interpreters are not ended when a process ends; `atexit` functions do not run.",
         example: "WSGIDestroyInterpreter Off",
-        set: |n, a, p| {
-            p.global.destroy_interpreter = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.destroy_interpreter),
         ..SERVER
     },
     Directive {
@@ -41,10 +38,7 @@ pub(super) const ROWS: &[Directive] = &[
         doc: "On: sub-interpreters have a global lock of their own (Python 3.12 and later), so that they run in parallel.",
         example: "WSGIPerInterpreterGIL On",
         in_interpreter_options: true,
-        set: |n, a, p| {
-            p.global.rule().per_interpreter_gil = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.rule().per_interpreter_gil),
         ..SERVER
     },
     Directive {

@@ -2,7 +2,7 @@
 
 use super::SERVER;
 use crate::config::directive::{Arity, Directive, Effect};
-use crate::config::{set, values};
+use crate::config::set;
 
 /// In the order of the specification.
 pub(super) const ROWS: &[Directive] = &[
@@ -14,10 +14,7 @@ pub(super) const ROWS: &[Directive] = &[
         help: "On: mod_wsgi.server_metrics() shows Apache's scoreboard to embedded applications.",
         doc: "On: `mod_wsgi.server_metrics()` shows Apache's scoreboard to embedded applications.",
         example: "WSGIServerMetrics On",
-        set: |n, a, p| {
-            p.global.server_metrics = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.server_metrics),
         ..SERVER
     },
     Directive {

@@ -14,10 +14,7 @@ pub(super) const ROWS: &[Directive] = &[
         help: "On: no request runs in Apache's own processes, and they do not start Python unless something else needs it.",
         doc: "On: no request runs in Apache's own processes, and they do not start Python unless something else needs it.",
         example: "WSGIRestrictEmbedded On",
-        set: |n, a, p| {
-            p.global.restrict_embedded = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.restrict_embedded),
         ..SERVER
     },
     Directive {
@@ -29,10 +26,7 @@ pub(super) const ROWS: &[Directive] = &[
         doc: "On: `sys.stdin` is an object that raises OSError when it is used.",
         example: "WSGIRestrictStdin On",
         in_interpreter_options: true,
-        set: |n, a, p| {
-            p.global.rule().restrict_stdin = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.rule().restrict_stdin),
         ..SERVER
     },
     Directive {
@@ -44,10 +38,7 @@ pub(super) const ROWS: &[Directive] = &[
         doc: "On: `sys.stdout` is an object that raises OSError when it is used. Off: it goes to the error log.",
         example: "WSGIRestrictStdout On",
         in_interpreter_options: true,
-        set: |n, a, p| {
-            p.global.rule().restrict_stdout = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.rule().restrict_stdout),
         ..SERVER
     },
     Directive {
@@ -59,10 +50,7 @@ pub(super) const ROWS: &[Directive] = &[
         doc: "On: `signal.signal` registers nothing and says so in the log.",
         example: "WSGIRestrictSignal On",
         in_interpreter_options: true,
-        set: |n, a, p| {
-            p.global.rule().restrict_signal = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.rule().restrict_signal),
         ..SERVER
     },
     Directive {
@@ -73,10 +61,7 @@ pub(super) const ROWS: &[Directive] = &[
         help: "Off: script paths that differ in case only are the same script.",
         doc: "Off: script paths that differ in case only are the same script.",
         example: "WSGICaseSensitivity Off",
-        set: |n, a, p| {
-            p.global.case_sensitivity = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.case_sensitivity),
         ..SERVER
     },
     Directive {
@@ -195,10 +180,7 @@ pub(super) const ROWS: &[Directive] = &[
         help: "On: Python writes no .pyc files.",
         doc: "On: Python writes no `.pyc` files.",
         example: "WSGIDontWriteBytecode On",
-        set: |n, a, p| {
-            p.global.dont_write_bytecode = Some(values::switch(n, a)?);
-            Ok(())
-        },
+        set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.dont_write_bytecode),
         ..SERVER
     },
     Directive {
