@@ -70,6 +70,31 @@ fn aliases() {
     server.expect_log("[script {apps}/environ.wsgior] WSGI0135");
 }
 
+/// DIR-010: user directories and mass virtual hosting come behind the aliases, whichever module was loaded first.
+#[test]
+fn before_user_directories_and_mass_hosting() {
+    for config in [
+        "UserDir {htdocs}/users",
+        "UseCanonicalName Off\nVirtualDocumentRoot {htdocs}/hosts/%0",
+    ] {
+        let server = Site::embedded()
+            .modules(&["userdir", "vhost_alias"])
+            .shared("hello.wsgi")
+            .file("htdocs/users/joe/app/file.txt", "of joe")
+            .file("htdocs/users/joe/other/file.txt", "of joe")
+            .file("htdocs/hosts/localhost/~joe/app/file.txt", "of joe")
+            .file("htdocs/hosts/localhost/~joe/other/file.txt", "of joe")
+            .config(config)
+            .config("WSGIScriptAlias /~joe/app {apps}/hello.wsgi")
+            .start();
+        assert_eq!(
+            server.get("/~joe/other/file.txt").expect(200).text(),
+            "of joe"
+        );
+        assert_eq!(server.get("/~joe/app/file.txt").expect(200).text(), "hello");
+    }
+}
+
 /// DIR-007, REQ-113: what stands for the groups of an expression, and what does not. Behind the script the target is PATH_INFO.
 #[test]
 fn substitutions() {

@@ -289,6 +289,7 @@ mod tests {
             (Some("%{ENV:GROUP}"), "blue"),
             (Some("%{ENV:NO}"), "application"),
             (Some("%{ENV:TO_ENV}"), "application"),
+            (Some("%{ENV:ODD}"), "application"),
             (Some("%{ENV:TO_HOST}"), "application"),
             (Some("%{GLOBAL}"), "application"),
             (Some("%{SERVER}"), "application"),
