@@ -70,6 +70,31 @@ fn aliases() {
     server.expect_log("[script {apps}/environ.wsgior] WSGI0135");
 }
 
+/// DIR-009, DIR-020, MRG-10: a handler of the folder does not take an alias's request away; a handler script's own
+/// `pass-authorization` counts before the setting.
+#[test]
+fn handlers_and_aliases() {
+    let shown = "def handle_request(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [environ.get('HTTP_AUTHORIZATION', 'none').encode()]\n";
+    let server = Site::embedded()
+        .shared("hello.wsgi")
+        .file("apps/shown.py", shown)
+        .config(
+            "WSGIScriptAlias /app {apps}/hello.wsgi
+            <Directory {apps}>\nSetHandler default-handler\n</Directory>
+            WSGIHandlerScript open {apps}/shown.py pass-authorization=On
+            WSGIHandlerScript closed {apps}/shown.py pass-authorization=Off
+            <Location /open>\nSetHandler open\n</Location>
+            <Location /closed>\nSetHandler closed\nWSGIPassAuthorization On\n</Location>",
+        )
+        .start();
+    assert_eq!(server.get("/app").expect(200).text(), "hello");
+    for (path, expected) in [("/open", "Basic QTpC"), ("/closed", "none")] {
+        let request = wsgi_harness::Request::get(path).header("Authorization", "Basic QTpC");
+        assert_eq!(server.send(&request).expect(200).text(), expected, "{path}");
+    }
+}
+
 /// DIR-010: user directories and mass virtual hosting come behind the aliases, whichever module was loaded first.
 #[test]
 fn before_user_directories_and_mass_hosting() {
