@@ -54,6 +54,7 @@ impl Reading {
                     server_ordinal: self.ordinal(),
                     kind: "Location".to_owned(),
                     argument: url.to_owned(),
+                    within: Vec::new(),
                     origin: self.origin(),
                     layer: Layer::default(),
                 });

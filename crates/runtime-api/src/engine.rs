@@ -1,9 +1,9 @@
 //! The runtime's half of the table: the borrowed [`Request`] and [`Transport`] with safe methods, the [`HostCalls`] of the
-//! process, and [`table`], which builds the [`RuntimeTable`] of an [`Engine`].
+//! process, and [`table`], which builds the [`RuntimeTable`](crate::RuntimeTable) of an [`Engine`].
 //!
 //! Promises: pointers of the host are checked once, here, and become references for the time of the call; every entry
 //! runs behind a guard, so that a panic of the engine becomes the failure value of the call and a log record, never an
-//! unwinding into the host. Entries are called from the threads that [`RuntimeTable`] names.
+//! unwinding into the host. Entries are called from the threads that [`RuntimeTable`](crate::RuntimeTable) names.
 
 use std::ffi::{c_int, c_void};
 
@@ -21,7 +21,7 @@ pub use entries::table;
 pub use request::Request;
 pub use transport::{Block, Transport};
 
-/// What a runtime does: the entries of the table as safe functions. Threads are those of [`RuntimeTable`].
+/// What a runtime does: the entries of the table as safe functions. Threads are those of [`RuntimeTable`](crate::RuntimeTable).
 pub trait Engine: 'static {
     /// `PY_VERSION_HEX` that it was built for.
     const PYTHON_VERSION: u32;

@@ -68,7 +68,7 @@ impl<'r> Request<'r> {
         self.has(REQUEST_MODULE_RELOADING)
     }
 
-    /// Whether a changed script means [`Outcome::Reload`] (REQ-621).
+    /// Whether a changed script means [`Outcome::Reload`](crate::Outcome::Reload) (REQ-621).
     pub fn is_in_daemon(&self) -> bool {
         self.has(REQUEST_DAEMON)
     }
