@@ -122,8 +122,12 @@ impl PythonSettings {
     /// Decodes what [`PythonSettings::encode`] made.
     ///
     /// # Errors
-    /// Bytes that were made by another version, or damaged.
+    /// Bytes that were made by another version, or damaged; also bytes behind the settings, which another version would have
+    /// added.
     pub fn decode(bytes: &[u8]) -> Result<PythonSettings, postcard::Error> {
-        postcard::from_bytes(bytes)
+        match postcard::take_from_bytes(bytes)? {
+            (settings, []) => Ok(settings),
+            _ => Err(postcard::Error::DeserializeBadEncoding),
+        }
     }
 }

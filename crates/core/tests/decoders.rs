@@ -154,6 +154,9 @@ proptest! {
     fn settings_come_back(settings in settings(), reason in select(REASONS.to_vec())) {
         let python = PythonSettings::decode(&settings.python.encode()).unwrap();
         prop_assert_eq!(&python, &settings.python);
+        let mut longer = settings.python.encode();
+        longer.push(0);
+        prop_assert!(PythonSettings::decode(&longer).is_err(), "a byte too many");
         let start = ToDaemon::Start(Box::new(settings));
         for message in [start, ToDaemon::Drain(reason), ToDaemon::Stop(reason)] {
             let packet = encode(&message).unwrap();

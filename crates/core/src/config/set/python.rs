@@ -11,8 +11,10 @@ pub(in crate::config) fn hash_seed(name: &'static str, value: &str, place: &mut 
     place.global.hash_seed = if value == "random" {
         HashSeed::Random
     } else {
-        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-        let seed = value.parse::<u32>().ok().filter(|_| digits);
+        // As C reads numbers, with blanks in front.
+        let number = value.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+        let seed = number.parse::<u32>().ok().filter(|_| digits);
         HashSeed::Fixed(seed.ok_or_else(|| ConfigError::Value {
             directive: name,
             what: "the argument".to_owned(),
@@ -157,13 +159,25 @@ mod tests {
             ("random", HashSeed::Random),
             ("0", HashSeed::Fixed(0)),
             ("007", HashSeed::Fixed(7)),
+            ("\" 5\"", HashSeed::Fixed(5)),
+            ("\"\t5\"", HashSeed::Fixed(5)),
             ("4294967295", HashSeed::Fixed(u32::MAX)),
         ] {
             let found = global(&format!("WSGIPythonHashSeed {text}"));
             assert_eq!(found.hash_seed, seed);
         }
         assert_eq!(global("").hash_seed, HashSeed::Default);
-        for text in ["Random", "4294967296", "+1", "-0", "0x1", "1x", "\"1 \""] {
+        for text in [
+            "Random",
+            "4294967296",
+            "+1",
+            "-0",
+            "0x1",
+            "1x",
+            "\"1 \"",
+            "\" \"",
+            "\" -0\"",
+        ] {
             let message = Reading::refusal(&format!("WSGIPythonHashSeed {text}"));
             assert!(message.contains("WSGIPythonHashSeed"), "{message}");
         }
