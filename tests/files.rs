@@ -299,3 +299,60 @@ fn filters(mpm: Mpm, mode: Mode) {
     assert_eq!(server.get(&url).expect(200).text(), "plums and pears\n");
 }
 matrix!(filters: event);
+
+/// How often the process has read, by any call of the system.
+fn reads(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("a child of this server");
+    let calls = text.lines().find_map(|line| line.strip_prefix("syscr: "));
+    calls
+        .and_then(|calls| calls.parse().ok())
+        .expect("a count of reads")
+}
+
+/// DIR-127: the kernel copies the file only if both directives allow it. Else httpd reads it, without EnableMMAP 8000 bytes at a
+/// time, which the kernel counts.
+#[test]
+fn sendfile_needs_both_directives() {
+    // In the original few calls of the system read the file even where the kernel may not send it.
+    if !subject().is_ours() {
+        return;
+    }
+    const LEN: usize = 8 << 20;
+    for (config, is_sent) in [
+        ("EnableSendfile On\nWSGIEnableSendfile On", true),
+        ("EnableSendfile Off\nWSGIEnableSendfile On", false),
+        ("EnableSendfile On\nWSGIEnableSendfile Off", false),
+        ("EnableSendfile On", false),
+    ] {
+        let server = server(
+            Mpm::Prefork,
+            Mode::Embedded,
+            // The client takes its time with the large answer.
+            &format!("KeepAliveTimeout 60\nEnableMMAP Off\n{config}"),
+        );
+        std::fs::write(server.path("data/large"), vec![b'x'; LEN]).expect("a file of the site");
+        let pid = server.case(
+            "pid",
+            &app("start_response('200 OK', [])\nreturn [str(os.getpid()).encode()]"),
+        );
+        let large = server.case(
+            "large",
+            &app("start_response('200 OK', [])\nreturn wrapper(open('{data}/large', 'rb'))"),
+        );
+        // Loads the script, which reads too; a prefork child keeps its connection.
+        let mut connection = server.connect();
+        connection.send(&Request::get(&large)).expect(200);
+        let child = connection.send(&Request::get(&pid)).expect(200).text();
+        let child: u32 = child.parse().expect("a process id");
+        let before = reads(child);
+        let answer = connection.send(&Request::get(&large)).expect(200);
+        let count = reads(child) - before;
+        assert_eq!(answer.body.len(), LEN, "{config}");
+        // The kernel sends far more than 8000 bytes by a call; the count tells the two apart by a factor of ten or more.
+        assert_eq!(
+            count < LEN as u64 / 8000 / 2,
+            is_sent,
+            "{config}: {count} reads"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Headers of trusted proxies.
 
-use wsgi_harness::{Answer, Request, Site, subject};
+use wsgi_harness::{Answer, Request, Site, subject, wait_until};
 
 /// A request below a location with its own settings, and the environ that must come of it (`None`: the key is absent).
 struct Row {
@@ -319,4 +319,46 @@ fn scope_of_the_settings() {
         none.line("HTTP_X_FORWARDED_FOR").as_deref(),
         Some("'1.2.3.4'")
     );
+}
+
+/// REQ-168, REQ-802: the access log keeps the peer's address, in either mode; the log lines of a request name the peer where Apache
+/// writes them and the rewritten address where a daemon does.
+#[test]
+fn addresses_in_logs() {
+    let remote = if subject().differs("REQ-802") {
+        "client 127.0.0.1:"
+    } else {
+        "remote 1.2.3.4:"
+    };
+    for (site, prefix) in [
+        (Site::embedded(), "client 127.0.0.1:"),
+        (Site::daemon(), remote),
+    ] {
+        let server = site
+            .file(
+                "apps/told.wsgi",
+                "def application(environ, start_response):\n    \
+                 print('told of ' + environ['REMOTE_ADDR'], file=environ['wsgi.errors'])\n    \
+                 start_response('200 OK', [])\n    \
+                 return [b'']\n",
+            )
+            .config(
+                "WSGIScriptAlias / {apps}/told.wsgi
+                WSGITrustedProxyHeaders X-Forwarded-For
+                WSGITrustedProxies 127.0.0.1
+                CustomLog {data}/access \"%a %h %{c}a\"",
+            )
+            .start();
+        let request = Request::get("/").header("X-Forwarded-For", "1.2.3.4");
+        server.send(&request).expect(200);
+        let record = server.wait_for_log("told of 1.2.3.4");
+        let access = server.path("data/access");
+        let line = wait_until("the request is in the access log", || {
+            let text = std::fs::read_to_string(&access).ok()?;
+            text.ends_with('\n').then_some(text)
+        });
+        assert_eq!(line, "127.0.0.1 127.0.0.1 127.0.0.1\n");
+        let peer = record.peer().unwrap_or_default();
+        assert!(peer.starts_with(prefix), "{record:?}");
+    }
 }
