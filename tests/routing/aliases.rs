@@ -70,6 +70,35 @@ fn aliases() {
     server.expect_log("[script {apps}/environ.wsgior] WSGI0135");
 }
 
+/// DIR-010: what mod_alias maps never comes to an alias of ours, be its URL the same, longer or shorter.
+#[test]
+fn mod_alias_takes_its_urls() {
+    let server = Site::embedded()
+        .modules(&["alias"])
+        .shared("hello.wsgi")
+        .file("htdocs/plain.txt", "by mod_alias")
+        .config(
+            "Alias /same {htdocs}
+            WSGIScriptAlias /same {apps}/hello.wsgi
+            WSGIScriptAlias /shorter/app {apps}/hello.wsgi
+            Alias /shorter {htdocs}
+            WSGIScriptAlias /longer {apps}/hello.wsgi
+            AliasMatch ^/longer/files/(.*) {htdocs}/$1
+            WSGIScriptAlias /away {apps}/hello.wsgi
+            Redirect /away http://127.0.0.1/",
+        )
+        .start();
+    for (path, text) in [
+        ("/same/plain.txt", "by mod_alias"),
+        ("/longer/files/plain.txt", "by mod_alias"),
+        ("/longer/plain.txt", "hello"),
+    ] {
+        assert_eq!(server.get(path).expect(200).text(), text, "{path}");
+    }
+    server.get("/shorter/app").expect(404);
+    server.get("/away").expect(302);
+}
+
 /// DIR-009, DIR-020, MRG-10: a handler of the folder does not take an alias's request away; a handler script's own
 /// `pass-authorization` counts before the setting.
 #[test]
