@@ -177,19 +177,11 @@ fn homes_that_are_none() {
         server.get("/main").expect(500);
         let record = server.wait_for_log(code);
         assert!(record.contains(&server.fill(home)), "{}", record.line);
-        // The last three: what Python itself writes, line by line.
-        for code in [
-            "WSGI0036",
-            "WSGI0210",
-            "WSGI0001",
-            "WSGI0002",
-            "WSGI503",
-            "Could not find the standard library directory",
-            "Python path configuration:",
-            "  ",
-        ] {
+        for code in ["WSGI0036", "WSGI0210", "WSGI0001", "WSGI0002", "WSGI503"] {
             server.allow_log(code);
         }
+        // What Python itself writes.
+        server.allow_raw_lines();
         assert!(server.log().count("WSGI0036") > 0 && server.log().count("WSGI0210") > 0);
     }
 }
