@@ -154,7 +154,7 @@ fn metrics(mpm: Mpm, mode: Mode) {
     // The next interval has only what came since, by whichever thread.
     let answer = server.get("/?request").expect(200);
     let count: u64 = answer.fact("request_count").parse().expect("a number");
-    assert!((1..=3).contains(&count), "{count}");
+    assert!((1..=4).contains(&count), "{count}");
     assert_eq!(answer.fact("status_5xx"), "0");
     assert_eq!(answer.fact("input_bytes"), "0");
 }
@@ -168,11 +168,9 @@ fn check(answer: &Answer, mpm: Mpm, mode: Mode) {
     // All of these requests have called the application.
     assert_eq!(number("recorded"), number("request_count"));
     assert_eq!(number("status_2xx") + 1.0, number("request_count"));
-    assert_eq!(
-        answer.fact("held"),
-        "2",
-        "the one that is held, and this one"
-    );
+    // The one that is held, this one, and perhaps the one before, whose answer came before its end.
+    let held = answer.fact("held");
+    assert!(["2", "3"].contains(&held.as_str()), "{held}");
     assert_eq!(answer.fact("capacity"), "True");
     assert_eq!(answer.fact("bounds"), "True");
     let maximum = if mode == Mode::Daemon { "3" } else { "16" };
