@@ -386,12 +386,6 @@ impl<'r> Request<'r> {
         u64::try_from(limit).ok().filter(|&limit| limit > 0)
     }
 
-    /// Reads the rest of the request body and throws it away. OK, or the status that httpd wants to answer with.
-    pub fn discard_body(&self) -> Status {
-        // SAFETY: a live request in its handler.
-        Status::of_httpd(unsafe { apache_sys::ap_discard_request_body(self.as_ptr()) })
-    }
-
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub fn expects_continue(&self) -> bool {
         // SAFETY: a live request.

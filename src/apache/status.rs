@@ -15,18 +15,12 @@ impl Status {
     pub const DONE: Status = Status(apache_sys::DONE);
     /// A filter of httpd has sent an error page already.
     pub const FILTER_ERROR: Status = Status(apache_sys::AP_FILTER_ERROR);
-    /// 401.
-    pub const UNAUTHORIZED: Status = Status(apache_sys::HTTP_UNAUTHORIZED);
     /// 403.
     pub const FORBIDDEN: Status = Status(apache_sys::HTTP_FORBIDDEN);
     /// 404.
     pub const NOT_FOUND: Status = Status(apache_sys::HTTP_NOT_FOUND);
     /// 500.
     pub const INTERNAL_SERVER_ERROR: Status = Status(apache_sys::HTTP_INTERNAL_SERVER_ERROR);
-    /// 502.
-    pub const BAD_GATEWAY: Status = Status(apache_sys::HTTP_BAD_GATEWAY);
-    /// 503.
-    pub const SERVICE_UNAVAILABLE: Status = Status(apache_sys::HTTP_SERVICE_UNAVAILABLE);
     /// 504.
     pub const GATEWAY_TIMEOUT: Status = Status(apache_sys::HTTP_GATEWAY_TIME_OUT);
 

@@ -5,6 +5,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use wsgi_core::config::{Effective, Reloading};
 use wsgi_core::record;
 use wsgi_core::request::environ::Environ;
 use wsgi_runtime_api::body::BodyBuffer;
@@ -32,8 +33,8 @@ pub struct Hook<'a> {
     pub arguments: &'a [&'a [u8]],
     /// `HOOK_*`.
     pub wanted: u32,
-    /// WSGIScriptReloading.
-    pub reloading: bool,
+    /// What holds for the request.
+    pub effective: &'a Effective<'a>,
 }
 
 /// Why there is no answer.
@@ -69,7 +70,7 @@ pub fn call(
         entries.push(name, value);
     }
     let mut flags = 0;
-    if hook.reloading {
+    if hook.effective.script_reloading() != Reloading::Off {
         flags |= REQUEST_SCRIPT_RELOADING;
     }
     if request.connection().is_https() {
@@ -84,7 +85,7 @@ pub fn call(
         wanted: hook.wanted,
         flags,
         thread_id: WORKER.with(|worker| worker.id),
-        apache_request: super::apache_request(request),
+        apache_request: super::apache_request(request, hook.effective),
     };
     let mut log = Log { request: *request };
     match runtime.hook(&call, &mut log, answer) {

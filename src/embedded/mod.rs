@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use wsgi_core::config::Effective;
 use wsgi_core::record::NEEDS_MAIN_INTERPRETER;
 use wsgi_core::request::environ::Environ;
 use wsgi_core::wire::RequestHead;
@@ -20,7 +21,6 @@ use wsgi_runtime_api::Outcome;
 use wsgi_runtime_api::runtime::{self, Runtime};
 
 use crate::apache::{Level, Pool, Request, Server, Status, log};
-use crate::config;
 
 pub use python::{check, python_version};
 
@@ -81,12 +81,12 @@ fn stop() {
     }
 }
 
-/// Runs a request in this child. `head` is what the engine needs to know besides `environ`; `sendfile` is WSGIEnableSendfile.
+/// Runs a request in this child. `head` is what the engine needs to know besides `environ`.
 pub fn run(
     request: &Request<'_>,
+    effective: &Effective<'_>,
     head: &RequestHead<'_>,
     environ: &Environ<'_>,
-    sendfile: bool,
 ) -> Status {
     let Some(Some(runtime)) = RUNTIME.get() else {
         request.log(
@@ -114,17 +114,18 @@ pub fn run(
         thread_id: WORKER.with(|worker| worker.id),
         server_pid: head.server_pid,
         request_start: head.request_start,
-        apache_request: apache_request(request),
+        apache_request: apache_request(request, effective),
         ..runtime::Request::default()
     };
+    let sendfile = effective.enable_sendfile();
     let mut transport = Transport::new(request, head.script_filename, sendfile);
     let outcome = runtime.handle(&view, &mut transport);
     finish(request, &mut transport, outcome)
 }
 
 /// Apache's record of the request, where scripts are to have it (DIR-122).
-fn apache_request(request: &Request<'_>) -> Option<NonNull<c_void>> {
-    let wanted = config::effective(request).pass_apache_request();
+fn apache_request(request: &Request<'_>, effective: &Effective<'_>) -> Option<NonNull<c_void>> {
+    let wanted = effective.pass_apache_request();
     wanted.then(|| request.raw())
 }
 

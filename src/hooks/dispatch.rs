@@ -2,7 +2,7 @@
 //!
 //! Fails closed: a script that says nothing because it is broken refuses the request (REQ-136). On the thread of the request.
 
-use wsgi_core::config::{Effective, HookScript, Reloading};
+use wsgi_core::config::{Effective, HookScript};
 use wsgi_core::request::Refused;
 use wsgi_core::request::environ::Environ;
 
@@ -37,7 +37,7 @@ pub(super) fn ask<'r>(
             functions: &FUNCTIONS,
             arguments: &[],
             wanted: HOOK_NAMES,
-            reloading: effective.script_reloading() != Reloading::Off,
+            effective,
         },
         &mut |function, value| {
             let Value::Bytes(name) = value else { return };

@@ -22,7 +22,7 @@ use wsgi_runtime_api::{
     REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE,
     REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING,
 };
-use wsgi_sys::passwd;
+use wsgi_sys::{passwd, process};
 
 use super::choice::Choice;
 use super::translate;
@@ -115,7 +115,15 @@ fn run(
         request.has_content_filters()
     });
     let mut environ = environ::gather(request, pass_authorization, method);
-    let https = add_request(request, effective, &mut environ, script, handler);
+    let server_pid = process::id();
+    let https = add_request(
+        request,
+        effective,
+        &mut environ,
+        script,
+        handler,
+        server_pid,
+    );
     let mut choice = Choice::of(request, effective, script, alias);
     if let Some(dispatch) = effective.dispatch_script() {
         let said = dispatch::ask(request, effective, dispatch, &mut environ)?;
@@ -139,7 +147,7 @@ fn run(
     flag(route != Route::Embedded, REQUEST_DAEMON);
     let head = RequestHead {
         flags,
-        server_pid: std::process::id(),
+        server_pid,
         request_start: request.time(),
         application_group: choice.application_group.as_bytes(),
         callable_object: choice.callable_object.as_bytes(),
@@ -147,9 +155,8 @@ fn run(
         handler_script: script.map_or(b"", |script| script.path.as_bytes()),
         ..RequestHead::empty()
     };
-    let sendfile = effective.enable_sendfile();
     match route {
-        Route::Embedded => Ok(embedded::run(request, &head, &environ, sendfile)),
+        Route::Embedded => Ok(embedded::run(request, effective, &head, &environ)),
         Route::Daemon(index) => {
             check_owners(request, &global.daemon_groups[index].options, filename)?;
             let Some(group) = supervisor::client(&main, index) else {
@@ -165,7 +172,7 @@ fn run(
             let facts = client::Facts {
                 body: announced(transfer_encoding, content_length),
                 error_override: effective.error_override(),
-                sendfile,
+                sendfile: effective.enable_sendfile(),
             };
             Ok(client::forward(
                 request,
@@ -271,6 +278,7 @@ fn add_request<'r>(
     environ: &mut Environ<'r>,
     script: Option<&HandlerScript>,
     handler: &'r [u8],
+    server_pid: u32,
 ) -> bool {
     for (key, original) in [
         (&b"mod_wsgi.script_name"[..], &b"SCRIPT_NAME"[..]),
@@ -305,7 +313,7 @@ fn add_request<'r>(
         &b"mod_wsgi.listener_port"[..],
         connection.local_port().to_string(),
     );
-    environ.set_owned(&b"mod_wsgi.server_pid"[..], std::process::id().to_string());
+    environ.set_owned(&b"mod_wsgi.server_pid"[..], server_pid.to_string());
     if let Some(id) = request.log_id() {
         environ.set(&b"mod_wsgi.request_id"[..], Some(id));
     }

@@ -4,7 +4,7 @@
 //! They guard everything that Apache serves, also what has nothing to do with WSGI. On the thread of the request, before its
 //! handler.
 
-use wsgi_core::config::{Effective, HookScript, Reloading};
+use wsgi_core::config::{Effective, HookScript};
 use wsgi_core::record;
 
 use super::{choice, environ};
@@ -47,7 +47,7 @@ pub(super) fn ask(
         functions: &[question.function.as_bytes()],
         arguments,
         wanted: question.wanted,
-        reloading: effective.script_reloading() != Reloading::Off,
+        effective,
     };
     let asked = hook::call(request, &hook, &mut |_, value| answer(value));
     let Question {

@@ -306,13 +306,6 @@ impl Bytes {
     }
 }
 
-impl Outcome {
-    /// Whether the answer that the client got is whole, or none was needed.
-    pub fn is_whole(self) -> bool {
-        matches!(self, Outcome::Complete | Outcome::Aborted)
-    }
-}
-
 /// A slice that may be empty with a null pointer, as C has it.
 ///
 /// # Safety

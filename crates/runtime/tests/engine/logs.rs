@@ -133,7 +133,7 @@ fn the_buffer_accepts_text() {
     assert!(text.starts_with("TypeError: "), "{text}");
 }
 
-/// API-150, API-151, API-153, API-154: the handler for package logging.
+/// API-150, API-151, API-154: the handler for package logging.
 #[test]
 fn the_log_handler() {
     let answer = python().get_from(&crate::evaluating(
