@@ -97,6 +97,14 @@ pub(crate) struct Answer<'a> {
     error: Option<String>,
 }
 
+/// What an ended answer leaves to its thread.
+pub(crate) struct Finished {
+    /// The connection can be used for another request.
+    pub(crate) is_reusable: bool,
+    /// The claim was not given back, because connections wait in the backlog.
+    pub(crate) owes_claim: bool,
+}
+
 impl<'a> Answer<'a> {
     pub(crate) fn new(
         process: &'a Process,
@@ -123,8 +131,8 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Ends the answer as the engine's outcome says. True if the connection can be used for another request.
-    pub(crate) fn finish(mut self, outcome: Outcome) -> bool {
+    /// Ends the answer as the engine's outcome says.
+    pub(crate) fn finish(mut self, outcome: Outcome) -> Finished {
         if self.head_waits && outcome != Outcome::Complete {
             // Nothing of the answer has left: the client gets an error page instead of the beginning of an answer.
             self.outbox.late.clear();
@@ -144,7 +152,7 @@ impl<'a> Answer<'a> {
             Outcome::Reload => return self.refuse(Refusal::Reload),
             Outcome::Aborted => {
                 self.claim.release();
-                return false;
+                return self.finished(false);
             }
         };
         self.claim.release();
@@ -152,15 +160,24 @@ impl<'a> Answer<'a> {
             end.encode(&mut self.outbox.late);
             self.end_given = true;
         }
-        self.flush().is_ok() && self.is_reusable()
+        let is_reusable = self.flush().is_ok() && self.is_reusable();
+        self.finished(is_reusable)
     }
 
-    /// Answers that the request was not executed. True if the connection can be used for another request.
-    pub(crate) fn refuse(mut self, refusal: Refusal) -> bool {
+    /// Answers that the request was not executed.
+    pub(crate) fn refuse(mut self, refusal: Refusal) -> Finished {
         self.claim.release();
         self.outbox.late.clear();
         refusal.encode(&mut self.outbox.early);
-        self.flush().is_ok() && refusal == Refusal::Queue && self.is_reusable()
+        let is_reusable = self.flush().is_ok() && refusal == Refusal::Queue && self.is_reusable();
+        self.finished(is_reusable)
+    }
+
+    fn finished(self, is_reusable: bool) -> Finished {
+        Finished {
+            is_reusable,
+            owes_claim: self.claim.into_owed(),
+        }
     }
 
     fn is_reusable(&mut self) -> bool {

@@ -14,7 +14,7 @@ use wsgi_runtime_api::{
 };
 use wsgi_sys::clock;
 
-use crate::answer::{Answer, Outbox};
+use crate::answer::{Answer, Finished, Outbox};
 use crate::body::Body;
 use crate::connection::{Connection, knows_secret};
 use crate::dispatch::Claim;
@@ -81,6 +81,8 @@ pub(crate) struct Speaker<'p> {
     head: Vec<u8>,
     outbox: Outbox,
     environ: Environ<'static>,
+    /// The claim of the last request, where connections wait in the backlog.
+    owed: Option<Claim<'p>>,
 }
 
 impl<'p> Speaker<'p> {
@@ -93,7 +95,13 @@ impl<'p> Speaker<'p> {
             head: Vec::new(),
             outbox: Outbox::default(),
             environ: Environ::new(),
+            owed: None,
         }
+    }
+
+    /// The claim with which the thread has to look at the backlog before it waits.
+    pub(crate) fn owed(&mut self) -> Option<Claim<'p>> {
+        self.owed.take()
     }
 
     /// Answers what has come on a connection. `claim` is that of a connection that was just accepted; `hung_up`: its child
@@ -202,13 +210,15 @@ impl<'p> Speaker<'p> {
             desk: self.desk,
         };
         if process.life.is_refusing() {
-            return Ok(after(answer.refuse(Refusal::Stopping)));
+            let finished = answer.refuse(Refusal::Stopping);
+            return Ok(self.end(&finished));
         }
         if waited_too_long(&head, daemon_start, process.settings.limits.queue_timeout) {
             let limit = process.settings.limits.queue_timeout;
             let text = format!("request waited longer than queue-timeout ({limit} s)");
             log::coded(84, Level::Error, text);
-            return Ok(after(answer.refuse(Refusal::Queue)));
+            let finished = answer.refuse(Refusal::Queue);
+            return Ok(self.end(&finished));
         }
         process.note_request();
         if head.flags & REQUEST_IGNORE_ACTIVITY == 0
@@ -285,12 +295,23 @@ impl<'p> Speaker<'p> {
                 .life
                 .drain(Reason::ScriptReload, &process.dispatch, limit, true);
         }
-        let reusable = answer.finish(outcome);
+        let finished = answer.finish(outcome);
         drop(busy);
         if outcome != Outcome::Reload {
             process.after_request();
         }
-        Ok(after(reusable))
+        Ok(self.end(&finished))
+    }
+
+    fn end(&mut self, finished: &Finished) -> After {
+        if finished.owes_claim {
+            self.owed = Some(self.process.dispatch.promised());
+        }
+        if finished.is_reusable {
+            After::Keep
+        } else {
+            After::Close
+        }
     }
 }
 
@@ -308,10 +329,6 @@ impl Drop for Busy<'_> {
             self.process.life.wakeup.wake();
         }
     }
-}
-
-fn after(reusable: bool) -> After {
-    if reusable { After::Keep } else { After::Close }
 }
 
 /// DMN-250: measured from Apache's start of the request, but without the time that the client took for its body: the child begins

@@ -3,7 +3,8 @@
 //!
 //! Every event is one-shot: the thread that wakes owns what it woke for and arms it again. The kernel wakes the thread
 //! that began to wait last (DMN-400). The listener stays disarmed while all idle threads are promised to requests on kept
-//! connections; giving a claim back arms it again. Any thread.
+//! connections. While it does, connections may wait in the backlog, and a thread that becomes free does not give its claim back but
+//! takes the one that has waited longest: newcomers with a kept connection do not overtake it. Any thread.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -28,9 +29,11 @@ const STOP: u64 = 1;
 const FIRST_CONNECTION: u64 = 2;
 
 /// What a thread woke for.
-pub(crate) enum Event {
+pub(crate) enum Event<'d> {
     /// A connection waits in the backlog.
     Listener,
+    /// No event: connections wait in the backlog, and the claim of the thread's last request is theirs.
+    Owed(Claim<'d>),
     /// This connection has something to read, or was closed.
     Connection {
         connection: Arc<Connection>,
@@ -73,8 +76,20 @@ pub(crate) struct Claim<'d> {
 }
 
 impl Claim<'_> {
-    /// The thread is free in a moment: let others claim it.
+    /// The thread is free in a moment: let others claim it, unless connections wait in the backlog, which come first.
     pub(crate) fn release(&mut self) {
+        if !self.dispatch.listener_waits() {
+            self.give_back();
+        }
+    }
+
+    /// Ends this claim without giving it back; whether its holder owes it to the backlog, and has to go on with
+    /// [`Dispatch::promised`].
+    pub(crate) fn into_owed(mut self) -> bool {
+        std::mem::take(&mut self.held)
+    }
+
+    fn give_back(&mut self) {
         if self.held {
             self.held = false;
             self.dispatch.release();
@@ -84,7 +99,7 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.release();
+        self.give_back();
     }
 }
 
@@ -173,7 +188,7 @@ impl Dispatch {
     }
 
     /// Waits for the next event.
-    pub(crate) fn wait(&self) -> Event {
+    pub(crate) fn wait(&self) -> Event<'_> {
         let mut events = [EpollEvent::empty()];
         match self.epoll.wait(&mut events, EpollTimeout::NONE) {
             Ok(0) | Err(Errno::EINTR) => return Event::Nothing,
@@ -207,7 +222,27 @@ impl Dispatch {
 
     /// Accepts the connection that the listener woke for, if a thread of this process can be claimed for it.
     pub(crate) fn accept(&self) -> Option<(Arc<Connection>, Claim<'_>)> {
-        let mut claim = self.claim_for_listener()?;
+        let claim = self.claim_for_listener()?;
+        self.accept_with(claim, false)
+    }
+
+    /// Accepts the connection that waits longest, if one waits, for a thread that owes its `claim` to the backlog. The
+    /// listener stays disarmed until none waits.
+    pub(crate) fn accept_owed<'d>(
+        &'d self,
+        claim: Claim<'d>,
+    ) -> Option<(Arc<Connection>, Claim<'d>)> {
+        if !self.accepting.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.accept_with(claim, true)
+    }
+
+    fn accept_with<'d>(
+        &'d self,
+        mut claim: Claim<'d>,
+        is_owed: bool,
+    ) -> Option<(Arc<Connection>, Claim<'d>)> {
         let accepted = loop {
             match stream::accept(self.listener.as_fd()) {
                 Err(error) if lacks_descriptors(&error) && self.evict() => {}
@@ -216,12 +251,17 @@ impl Dispatch {
         };
         match accepted {
             Ok(socket) => {
-                self.arm_listener();
+                if !is_owed {
+                    self.arm_listener();
+                }
                 let connection = self.admit(socket)?;
                 Some((connection, claim))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Another process was faster.
+                // Another process was faster, or nobody waits any more.
+                if is_owed {
+                    self.listener_waits.store(false, Ordering::SeqCst);
+                }
                 self.arm_listener();
                 None
             }
@@ -263,6 +303,10 @@ impl Dispatch {
             dispatch: self,
             held: true,
         }
+    }
+
+    fn listener_waits(&self) -> bool {
+        self.listener_waits.load(Ordering::SeqCst)
     }
 
     fn release(&self) {
@@ -415,3 +459,6 @@ fn lacks_descriptors(error: &io::Error) -> bool {
 fn listener_event() -> EpollEvent {
     EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, LISTENER)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use std::thread::{Builder, JoinHandle};
 
 use wsgi_core::life::Reason;
 
+use crate::connection::Connection;
 use crate::conversation::{After, Speaker};
-use crate::dispatch::Event;
+use crate::dispatch::{Claim, Event};
 use crate::log::{self, Level};
 use crate::process::Process;
 
@@ -36,9 +37,15 @@ fn work(process: &Process, ordinal: u32) {
     let desk = &process.desks[ordinal as usize - 1];
     let mut speaker = Speaker::new(process, desk, ordinal);
     loop {
-        desk.set_waiting(true);
-        let event = process.dispatch.wait();
-        desk.set_waiting(false);
+        let event = match speaker.owed() {
+            Some(claim) => Event::Owed(claim),
+            None => {
+                desk.set_waiting(true);
+                let event = process.dispatch.wait();
+                desk.set_waiting(false);
+                event
+            }
+        };
         // A panic is a mistake of ours that must cost one connection, not the thread. The child sees an answer without
         // End.
         let served = catch_unwind(AssertUnwindSafe(|| serve(process, &mut speaker, event)));
@@ -56,7 +63,7 @@ fn work(process: &Process, ordinal: u32) {
 }
 
 /// False at the end of the process.
-fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event) -> bool {
+fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event<'p>) -> bool {
     let (connection, claim, hung_up) = match event {
         Event::Stop => return false,
         Event::Broken => {
@@ -69,10 +76,11 @@ fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event) -> b
             hung_up,
         } => (connection, None, hung_up),
         Event::Listener => match process.dispatch.accept() {
-            Some((connection, claim)) => {
-                let hung_up = connection.is_hung_up();
-                (connection, Some(claim), hung_up)
-            }
+            Some(accepted) => just_accepted(accepted),
+            None => return true,
+        },
+        Event::Owed(claim) => match process.dispatch.accept_owed(claim) {
+            Some(accepted) => just_accepted(accepted),
             None => return true,
         },
     };
@@ -88,10 +96,17 @@ fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event) -> b
     true
 }
 
+fn just_accepted<'p>(
+    (connection, claim): (Arc<Connection>, Claim<'p>),
+) -> (Arc<Connection>, Option<Claim<'p>>, bool) {
+    let hung_up = connection.is_hung_up();
+    (connection, Some(claim), hung_up)
+}
+
 /// Closes the connection when a panic unwinds past it.
 struct CloseOnPanic<'a> {
     process: &'a Process,
-    connection: &'a Arc<crate::connection::Connection>,
+    connection: &'a Arc<Connection>,
 }
 
 impl Drop for CloseOnPanic<'_> {
