@@ -10,6 +10,7 @@ use wsgi_sys::stream;
 use super::failure::Failure;
 use super::group::GroupClient;
 use super::pool::Link;
+use super::turn::Turn;
 
 /// Pause after a refused connect, until [`SHORT_PAUSES`] were spent so.
 const SHORT_PAUSE: Duration = Duration::from_millis(125);
@@ -21,7 +22,8 @@ const SHORT_PAUSES: Duration = Duration::from_secs(2);
 /// group is failing.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Connects; `connects` counts every attempt. The stream has `timeout` for each operation.
+/// Connects; `connects` counts every attempt. The stream has `timeout` for each operation. `turn` ends where there is something to
+/// wait for.
 ///
 /// # Errors
 /// [`Failure::Failing`], [`Failure::Socket`], [`Failure::ConnectTimeout`] or [`Failure::Connect`].
@@ -29,6 +31,7 @@ pub(super) fn open(
     group: &GroupClient,
     timeout: Option<Duration>,
     connects: &mut u32,
+    turn: &mut Turn<'_>,
 ) -> Result<Link, Failure> {
     let limit = group.limits.connect_timeout;
     let started = Instant::now();
@@ -39,12 +42,22 @@ pub(super) fn open(
                 group: group.name.clone(),
             });
         }
-        let left = limit.saturating_sub(started.elapsed());
+        let left = if turn.is_held() {
+            Duration::ZERO
+        } else {
+            limit.saturating_sub(started.elapsed())
+        };
         let socket = stream::socket().map_err(Failure::Socket)?;
         // Without connect-timeout nothing is waited for.
         stream::set_timeouts(socket.as_fd(), Some(left.min(LOOK))).map_err(Failure::Socket)?;
+        let connected = stream::connect(socket.as_fd(), &group.socket);
+        if connected.is_err() && turn.is_held() {
+            // Tried again when others may go.
+            turn.end();
+            continue;
+        }
         *connects = connects.saturating_add(1);
-        let source = match stream::connect(socket.as_fd(), &group.socket) {
+        let source = match connected {
             Ok(()) => {
                 stream::set_timeouts(socket.as_fd(), timeout).map_err(Failure::Socket)?;
                 return Ok(Link {

@@ -33,6 +33,7 @@ use super::group::GroupClient;
 use super::pool::Link;
 use super::side::{Apache, Verdict};
 use super::spool::Spool;
+use super::turn::{TURNS, Turn};
 
 /// Most bytes that a daemon's first read takes whole: below the kernel's size of one piece and the daemon's buffer.
 pub(super) const ONE_READ: usize = 32 << 10;
@@ -174,7 +175,9 @@ impl<A: Apache> Exchange<'_, A> {
             .saturating_mul(2)
             .saturating_add(1);
         let (mut connects, mut restarts, mut tries) = (0, 0, 0);
+        let in_flight = TURNS.request();
         loop {
+            let mut turn = in_flight.turn();
             let kept = if tries == 0 {
                 self.group.pool.take(&self.group.board)
             } else {
@@ -186,7 +189,7 @@ impl<A: Apache> Exchange<'_, A> {
                     connects += 1;
                     self.timed(link)?
                 }
-                None => connect::open(self.group, self.timeout, &mut connects)?,
+                None => connect::open(self.group, self.timeout, &mut connects, &mut turn)?,
             };
             self.buffers.head.clear();
             if fresh {
@@ -205,7 +208,7 @@ impl<A: Apache> Exchange<'_, A> {
                 again: tries > 0,
                 ..State::default()
             };
-            let why = match self.converse(&mut link, &mut state, fresh)? {
+            let why = match self.converse(&mut link, &mut state, turn, fresh)? {
                 Ended::Answered(outcome) => {
                     if state.all_sent && self.buffers.inbox.is_empty() && is_reusable(outcome) {
                         self.group.pool.put(link, &self.group.board);
@@ -252,11 +255,13 @@ impl<A: Apache> Exchange<'_, A> {
         &mut self,
         link: &mut Link,
         state: &mut State,
+        mut turn: Turn<'_>,
         fresh: bool,
     ) -> Result<Ended, Failure> {
-        if let Some(ended) = self.send_first(link, state)? {
+        if let Some(ended) = self.send_first(link, state, &mut turn)? {
             return Ok(ended);
         }
+        drop(turn);
         if fresh {
             self.wait_for_daemon(link)?;
         }
@@ -278,7 +283,12 @@ impl<A: Apache> Exchange<'_, A> {
     }
 
     /// Sends head and short body; takes what comes meanwhile if they do not fit into the stream at once.
-    fn send_first(&mut self, link: &mut Link, state: &mut State) -> Result<Option<Ended>, Failure> {
+    fn send_first(
+        &mut self,
+        link: &mut Link,
+        state: &mut State,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Ended>, Failure> {
         loop {
             let (body, descriptor): (&[u8], _) = if self.buffers.body.is_ended() {
                 self.buffers.body.frames()
@@ -298,6 +308,7 @@ impl<A: Apache> Exchange<'_, A> {
             match stream::send_some(link.socket.as_fd(), &slices, descriptor) {
                 Ok(count) => state.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    turn.end();
                     if let Some(ended) = self.until_writable(link, state)? {
                         return Ok(Some(ended));
                     }

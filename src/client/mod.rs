@@ -20,6 +20,7 @@ mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod upload;
 
 use std::cell::RefCell;

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod board;
 pub mod config;
 pub mod control;
+pub mod gate;
 pub mod inbox;
 pub mod life;
 pub mod metrics;

@@ -1,0 +1,100 @@
+//! Whose turn it is: where many requests of a child are in flight, they go to the daemons one after the other, in the order in which
+//! they came.
+//!
+//! With more threads ready to run than processors the kernel lets them run in an order of its own, and the slowest answers take many
+//! times as long as those in the middle. A thread that waits for its turn is not ready to run. A turn ends when the request
+//! was sent, or before its thread has to wait for anything else. Figures are in `docs/benchmarks.md`.
+//!
+//! Any thread of an Apache child.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wsgi_core::gate::{Gate, Passage};
+
+/// So many requests in flight are a crowd. Fewer do not get into each other's way, and waiting would only cost switches.
+const CROWD: usize = 12;
+
+/// Of this child.
+pub(super) static TURNS: Turns = Turns::new();
+
+/// Requests in flight, and whose turn it is.
+pub(super) struct Turns {
+    in_flight: AtomicUsize,
+    gate: Gate,
+}
+
+/// A request on its way to a daemon and back. Counts until it is dropped.
+pub(super) struct InFlight<'t> {
+    turns: &'t Turns,
+    /// Requests that were in flight before.
+    others: usize,
+}
+
+/// A turn, given on when dropped.
+pub(super) struct Turn<'t>(Option<Passage<'t>>);
+
+impl Turns {
+    const fn new() -> Turns {
+        Turns {
+            in_flight: AtomicUsize::new(0),
+            gate: Gate::new(1),
+        }
+    }
+
+    /// Counts a request.
+    pub(super) fn request(&self) -> InFlight<'_> {
+        InFlight {
+            turns: self,
+            others: self.in_flight.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+impl<'t> InFlight<'t> {
+    /// Waits for the request's turn, if there is a crowd.
+    pub(super) fn turn(&self) -> Turn<'t> {
+        Turn((self.others >= CROWD).then(|| self.turns.gate.wait()))
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.turns.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Turn<'_> {
+    /// Whether the next one waits for this one's end.
+    pub(super) fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The thread is about to wait: the next may go.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few requests never wait; in a crowd one goes at a time, until it ends its turn.
+    #[test]
+    fn a_crowd_goes_one_after_the_other() {
+        let turns = Turns::new();
+        let few: Vec<_> = (0..CROWD).map(|_| turns.request()).collect();
+        assert!(few.iter().all(|request| !request.turn().is_held()));
+        let last = turns.request();
+        let mut first = last.turn();
+        assert!(first.is_held());
+        let second = std::thread::scope(|scope| {
+            let second = scope.spawn(|| last.turn().is_held());
+            first.end();
+            second.join().expect("it only waits")
+        });
+        assert!(second && !first.is_held());
+        drop((few, last));
+        assert!(!turns.request().turn().is_held(), "the crowd is gone");
+    }
+}
