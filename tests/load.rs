@@ -18,7 +18,7 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .config(match mpm {
             // Enough spare ones wanted, so that httpd starts many at a time: else some clients wait for a process to the end.
             Mpm::Prefork => {
-                "StartServers 10\nMinSpareServers 20\nMaxSpareServers 80\nMaxRequestWorkers 70\nServerLimit 80"
+                "StartServers 10\nMinSpareServers 20\nMaxSpareServers 80\nMaxRequestWorkers 100\nServerLimit 100"
             }
             _ => "StartServers 2\nThreadsPerChild 40\nMaxRequestWorkers 80\nServerLimit 4\nMaxSpareThreads 200",
         })
