@@ -239,7 +239,7 @@ impl Apache for Requester<'_, '_> {
         }
         let script = self.request.filename().unwrap_or(b"");
         let text = record::with_script(script, u32::from(record.flags), record.text);
-        self.request.log(level, text);
+        self.request.log_record(level, &text);
     }
 
     fn record(&mut self, level: u8, text: &str) {
