@@ -26,7 +26,7 @@ pub(crate) use error::StartError;
 use crate::dispatch::{Dispatch, DispatchOptions};
 use crate::life::Life;
 use crate::log::{self, DaemonHost, Level};
-use crate::process::Process;
+use crate::process::{Process, end_copy};
 
 /// The descriptors that the supervisor hands over.
 pub(crate) struct Inherited {
@@ -207,7 +207,11 @@ fn preload(
     control: &ControlSocket,
 ) -> Result<(), StartError> {
     let scripts = &settings.preload;
+    let original = own::id();
     let missing = load_scripts(runtime, scripts);
+    if own::id() != original {
+        end_copy("serve requests", original);
+    }
     let name = |index: &u32| Some(scripts.get(*index as usize)?.script.clone());
     if let Some(script) = missing
         .iter()
