@@ -468,34 +468,3 @@ fn the_supervisor_is_lost() {
         (server.get("/app").status == 200).then_some(())
     });
 }
-
-/// DMN-550: supervisors that are stopped (SIGSTOP) do not keep Apache from ending, nor do they leave anything: not the one of the
-/// configuration that ends, and not one of an older configuration that still has a child.
-#[test]
-fn a_stopped_supervisor_leaves_nothing() {
-    if !subject().is_ours() {
-        return;
-    }
-    for rotation in ["On", "Off"] {
-        for restarted in [false, true] {
-            let server = Site::daemon()
-                .daemon_options("threads=2 graceful-timeout=60")
-                .config(&format!("WSGISocketRotation {rotation}"))
-                .script("/app", SIGNALLED)
-                .start();
-            let old = supervisor(&server);
-            let first = server.served_by("/app");
-            old.signal(Signal::SIGSTOP);
-            if restarted {
-                server.graceful();
-                wait_until("a new daemon", || {
-                    (server.served_by("/app") != first).then_some(())
-                });
-            }
-            server.expect_log("did not end in time and is killed");
-            // What its daemons wanted to say is lost.
-            server.allow_log("'live'");
-            server.stop();
-        }
-    }
-}

@@ -19,6 +19,7 @@ pub mod body;
 pub mod cgi;
 pub mod command;
 pub mod connection;
+mod counted;
 pub mod file;
 pub mod guard;
 pub mod log;

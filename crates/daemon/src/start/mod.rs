@@ -28,7 +28,7 @@ use watch::Watch;
 use crate::dispatch::{Dispatch, DispatchOptions};
 use crate::life::Life;
 use crate::log::{self, DaemonHost, Level};
-use crate::process::Process;
+use crate::process::{Process, end_copy};
 
 /// The descriptors that the supervisor hands over.
 pub(crate) struct Inherited {
@@ -213,7 +213,11 @@ fn preload(
     watch: &Watch<'_>,
 ) -> Result<(), StartError> {
     let scripts = &settings.preload;
+    let original = own::id();
     let missing = load_scripts(runtime, scripts, |script| watch.loads(script));
+    if own::id() != original {
+        end_copy("serve requests", original);
+    }
     let name = |index: &u32| Some(scripts.get(*index as usize)?.script.clone());
     if let Some(script) = missing
         .iter()
