@@ -24,7 +24,7 @@ fn a_fork_that_returns_serves_nobody() {
         .daemon_options("processes=1 threads=2")
         .script("/app", FORKING)
         .start();
-    server.allow_log("WSGI5209");
+    server.allow_log("WSGI5215");
     server.allow_log("in the copy");
     server.allow_log("Traceback");
     let first = server.served_by("/app");
@@ -40,7 +40,7 @@ fn a_fork_that_returns_serves_nobody() {
         for _ in 0..10 {
             assert_eq!(server.served_by("/app"), first, "{action}");
         }
-        assert_eq!(server.log().count("WSGI5209"), number + 1);
+        assert_eq!(server.log().count("WSGI5215"), number + 1);
     }
 }
 
@@ -56,7 +56,7 @@ fn a_fork_of_a_preloaded_script_serves_nobody() {
         .file("apps/forks.py", "import os\nos.fork()\n")
         .config("WSGIImportScript {apps}/forks.py process-group=live application-group=%{GLOBAL}")
         .start();
-    server.allow_log("WSGI5209");
+    server.allow_log("WSGI5215");
     server.allow_log("'live'");
     let first = server.served_by("/app");
     server.wait_for_log("was about to serve requests");

@@ -163,6 +163,21 @@ fn stack_size() {
     assert!(size("threads=2") > 2 * chosen);
 }
 
+/// DP-32: a stack that is too small for any Python code, or that the system refuses, crashes no process.
+#[test]
+fn stacks_that_are_too_small() {
+    if !subject().differs("DP-32") {
+        return;
+    }
+    for bytes in [1, 20_000, 70_000] {
+        let server = server(&format!("threads=2 stack-size={bytes}"));
+        let pid = daemon(&server).pid;
+        let size: usize = text(&server, "/app?stack").parse().expect("a number");
+        assert!(size >= 258_048, "{bytes}: {size}");
+        assert_eq!(daemon(&server).pid, pid, "{bytes}");
+    }
+}
+
 /// DP-20, DP-26, DMN-050, DMN-112: a priority that only root may give, though the process is another user's.
 #[test]
 fn priority() {

@@ -307,3 +307,23 @@ fn a_preloaded_script_hangs() {
         });
     }
 }
+
+/// DMN-118, DP-14, DP-71, DP-72: what the group's options keep from Python is named with its failure.
+#[test]
+fn options_that_keep_python_from_starting() {
+    if !is_root() || !subject().differs("DMN-542") {
+        return;
+    }
+    for (option, named) in [
+        ("memory-limit=1", "; the group has memory-limit=1, "),
+        (
+            "virtual-memory-limit=1",
+            "; the group has virtual-memory-limit=1, ",
+        ),
+        ("chroot={dir}", ", where Python's modules have to be"),
+    ] {
+        let server = site(option).start();
+        allow_python(&server);
+        refuses(&server, &["WSGI0028", named]);
+    }
+}

@@ -102,6 +102,8 @@ struct Keeper<'p> {
     last_tick: u64,
     /// Idle threads on the board and threads that really wait, at the last tick where they differed.
     mismatch: Option<(u32, u32)>,
+    /// The last tick found the board's entry of this process wrong.
+    misrepresented: bool,
     /// For each thread the last request that ran too long.
     late: Vec<Late>,
     blockage: Blockage,
@@ -129,6 +131,7 @@ impl<'p> Keeper<'p> {
             started,
             last_tick: started,
             mismatch: None,
+            misrepresented: false,
             late: vec![Late::default(); process.desks.len()],
             blockage: Blockage::default(),
             startup_is_over: false,
@@ -176,7 +179,21 @@ impl<'p> Keeper<'p> {
             life.ask_replacement(Reason::InactivityTimeout);
         }
         self.process.dispatch.arm_waiting_listener();
+        self.repair_entry();
         self.repair_claims();
+    }
+
+    /// An application can overwrite the memory that is shared with Apache's children: found wrong in two ticks, it is set right.
+    fn repair_entry(&mut self) {
+        let (life, dispatch) = (&self.process.life, &self.process.dispatch);
+        let wrong = dispatch.is_misrepresented();
+        if wrong && self.misrepresented {
+            let text = "the memory that is shared with Apache was overwritten, and is set right; the application, or an extension \
+                        module of it, writes where it must not";
+            log::coded(5216, Level::Error, text);
+            dispatch.enter_again(|| life.phase());
+        }
+        self.misrepresented = wrong && !self.misrepresented;
     }
 
     /// DMN-430 to 433.

@@ -438,6 +438,23 @@ impl Dispatch {
         self.board.idle(self.slot)
     }
 
+    /// Whether the board shows another phase or process than this one, which serves: something has overwritten it.
+    pub(crate) fn is_misrepresented(&self) -> bool {
+        let (phase, instance) = (self.board.phase(self.slot), self.board.instance(self.slot));
+        phase != Phase::Serving.board_value() || instance != self.instance
+    }
+
+    /// Enters this process again with its phase. The idle threads are set right by [`Dispatch::repair`].
+    pub(crate) fn enter_again(&self, phase: impl Fn() -> Phase) {
+        self.board.set_instance(self.slot, self.instance);
+        self.show(Phase::Serving);
+        // It may have begun to drain in between, and then shown it before or after this.
+        if phase() != Phase::Serving {
+            self.show(phase());
+        }
+        self.arm_waiting_listener();
+    }
+
     /// Sets the idle threads right, if the board still shows `seen`: a child ended between claim and request, or a
     /// stranger wrote nonsense.
     pub(crate) fn repair(&self, seen: u32, waiting: u32) {

@@ -227,14 +227,14 @@ impl Process {
     }
 }
 
-/// WSGI5209, and the end of this process without any exit handler.
+/// WSGI5215, and the end of this process without any exit handler.
 pub(crate) fn end_copy(what: &str, original: u32) -> ! {
     let text = format!(
         "process {} was forked by an application of process {original} and was about to {what}; it ends. A forked process has \
          to end by os._exit()",
         own::id()
     );
-    log::coded(5209, Level::Error, text);
+    log::coded(5215, Level::Error, text);
     own::exit_now(COPY_STATUS)
 }
 

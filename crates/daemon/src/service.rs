@@ -16,7 +16,7 @@ use crate::EXIT_FAILED;
 use crate::log::{self, Level};
 use crate::scoreboard;
 use crate::shutdown::ORPHAN_LIMIT;
-use crate::start::{StartError, Started, load_scripts};
+use crate::start::{StartError, Started, confined, load_scripts};
 
 /// Runs the scripts; returns when they have.
 pub(crate) fn run(started: Started) -> Result<(), StartError> {
@@ -42,7 +42,11 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
     Builder::new()
         .name("wsgi-control".into())
         .spawn(move || obey(&listening, limit))
-        .map_err(|source| StartError::Thread { ordinal: 0, source })?;
+        .map_err(|source| StartError::Thread {
+            ordinal: 0,
+            source,
+            confined: confined(&shared.settings),
+        })?;
     load_scripts(&shared.runtime, &shared.settings.preload, |_| {});
     // It ends as it is told to; SystemExit would come up in the middle of Python's finalisation.
     signals::ignore(libc::SIGTERM).map_err(StartError::Signals)?;

@@ -20,7 +20,7 @@ use crate::probe::Probe;
 use crate::process::Process;
 use crate::scoreboard;
 use crate::shutdown::{self, Helpers};
-use crate::start::{StartError, Started};
+use crate::start::{StartError, Started, confined};
 use crate::worker;
 
 /// Signals for Python that may wait to be delivered; more are dropped (API-330).
@@ -35,8 +35,11 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
     } = started;
     let mut threads = Vec::with_capacity(process.desks.len());
     for ordinal in 1..=process.settings.threads {
-        let thread = worker::start(&process, ordinal)
-            .map_err(|source| StartError::Thread { ordinal, source })?;
+        let thread = worker::start(&process, ordinal).map_err(|source| StartError::Thread {
+            ordinal,
+            source,
+            confined: confined(&process.settings),
+        })?;
         threads.push(thread);
     }
     let (signal_sender, dispatcher) = start_dispatcher(&process);

@@ -16,9 +16,13 @@ use crate::process::Process;
 /// Stack of a thread where the system's limit is unlimited, bytes: what the C library gives then on most systems.
 const UNLIMITED_STACK: u64 = 8 << 20;
 
+/// What `stack-size` gives at least, bytes: with less a process would crash before it has called an application.
+const LEAST_STACK: u64 = 256 << 10;
+
 /// Stack size of threads that run Python: `stack-size`, or the system's as the C library would choose it.
 pub(crate) fn stack_size(configured: Option<u64>) -> usize {
     let size = configured
+        .map(|size| size.max(LEAST_STACK))
         .or_else(wsgi_sys::process::default_stack_size)
         .unwrap_or(UNLIMITED_STACK);
     usize::try_from(size).unwrap_or(usize::MAX)

@@ -85,9 +85,13 @@ impl Board {
         check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) })
             .map_err(system("fcntl(F_ADD_SEALS)"))?;
         let board = Board::map_words(file.as_fd(), bytes, slots)?;
-        board.word(word::SLOTS).store(slots, Ordering::Relaxed);
-        board.word(word::MAGIC).store(MAGIC, Ordering::Release);
+        board.label();
         Ok((board, file))
+    }
+
+    fn label(&self) {
+        self.word(word::SLOTS).store(self.slots, Ordering::Relaxed);
+        self.word(word::MAGIC).store(MAGIC, Ordering::Release);
     }
 
     /// Maps the board behind `file`, which need not stay open.
@@ -299,6 +303,8 @@ impl Board {
     /// Clears a slot for process `instance`, which is about to be started: phase starting, no idle thread, no request
     /// counted. Supervisor only.
     pub fn assign(&self, slot: u32, instance: u32) {
+        // A process of the group may have overwritten it, and the new one looks for it.
+        self.label();
         self.set_phase(slot, Phase::Gone);
         self.set_idle(slot, 0);
         self.set_requests(slot, 0);

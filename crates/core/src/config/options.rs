@@ -248,7 +248,7 @@ options! {
     |o, c| o.switch_interval = Some(values::positive_float(c.value).ok_or_else(|| c.fail("must be a number of seconds over 0"))?);
 
     "stack-size", "bytes", "the system's", false, true,
-    "Stack of each thread that runs requests.",
+    "Stack of each thread that runs requests, at least 262144.",
     |o, c| o.stack_size = Some(c.unsigned(1, "must be a number of bytes over 0")?);
 
     "listen-backlog", "count", "100", false, true,

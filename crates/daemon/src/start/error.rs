@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use wsgi_core::control::DaemonSettings;
 use wsgi_core::roster::NOT_LOADED;
 use wsgi_runtime_api::runtime::RuntimeError;
 use wsgi_sys::board::BoardError;
@@ -74,13 +75,15 @@ pub(crate) enum StartError {
     Signals(#[source] io::Error),
     /// WSGI0022.
     #[error(
-        "cannot create request thread {ordinal}: {source}; see the limits of the user, and stack-size"
+        "cannot create request thread {ordinal}: {source}; see the limits of the user, and stack-size{confined}"
     )]
     Thread {
         /// From 1; 0 for the control thread of a service.
         ordinal: u32,
         /// The system's error.
         source: io::Error,
+        /// Of [`confined`].
+        confined: String,
     },
     /// WSGI5207: other processes have it, so that this one is of no use.
     #[error(
@@ -106,10 +109,17 @@ pub(crate) enum StartError {
     #[error("Python runtime: {0}")]
     Trust(#[from] TrustError),
     /// WSGI0028: the runtime.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
+    #[error("{source}{confined}")]
+    Runtime {
+        /// Which one, and what the system said.
+        source: RuntimeError,
+        /// Of [`confined`].
+        confined: String,
+    },
     /// WSGI0028: Python itself.
-    #[error("{source} as {user}{home}; the records before this one say what Python lacks")]
+    #[error(
+        "{source} as {user}{home}{confined}; the records before this one say what Python lacks"
+    )]
     Python {
         /// Which runtime, and what it said.
         source: RuntimeError,
@@ -117,7 +127,32 @@ pub(crate) enum StartError {
         user: String,
         /// The Python home and what refuses to be passed on the way to it; empty without one.
         home: String,
+        /// Of [`confined`].
+        confined: String,
     },
+}
+
+/// The options of a group that keep things from a process that it may need to start, for the end of a message; empty where none
+/// is set.
+pub(crate) fn confined(settings: &DaemonSettings) -> String {
+    let limits = &settings.limits;
+    let mut options = Vec::new();
+    if let Some(root) = &settings.identity.chroot {
+        options.push(format!("chroot={root}, where Python's modules have to be"));
+    }
+    for (name, bytes) in [
+        ("memory-limit", limits.memory),
+        ("virtual-memory-limit", limits.virtual_memory),
+    ] {
+        if bytes > 0 {
+            options.push(format!("{name}={bytes}, which has to be enough"));
+        }
+    }
+    if options.is_empty() {
+        String::new()
+    } else {
+        format!("; the group has {}", options.join(", and "))
+    }
 }
 
 impl StartError {
@@ -134,7 +169,7 @@ impl StartError {
             StartError::Board(_) | StartError::Slot { .. } | StartError::Dispatch(_) => 5205,
             StartError::Trust(_) => 5206,
             StartError::NotLoaded(_) => NOT_LOADED,
-            StartError::Runtime(_) | StartError::Python { .. } => 28,
+            StartError::Runtime { .. } | StartError::Python { .. } => 28,
         }
     }
 
@@ -161,7 +196,7 @@ impl StartError {
     /// httpd's level of the record.
     pub(crate) fn level(&self) -> Level {
         match self {
-            StartError::Runtime(_) | StartError::Python { .. } => Level::Critical,
+            StartError::Runtime { .. } | StartError::Python { .. } => Level::Critical,
             StartError::NotLoaded(_) => Level::Error,
             _ => Level::Alert,
         }
@@ -202,6 +237,7 @@ mod tests {
         let thread = StartError::Thread {
             ordinal: 3,
             source: source(),
+            confined: String::new(),
         };
         assert_eq!((thread.code(), thread.summary_code()), (22, None));
     }

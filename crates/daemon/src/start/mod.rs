@@ -22,7 +22,7 @@ use wsgi_sys::signals::SignalPipe;
 use wsgi_sys::trust::trusted_file;
 use wsgi_sys::{passwd, process as own};
 
-pub(crate) use error::StartError;
+pub(crate) use error::{StartError, confined};
 use watch::Watch;
 
 use crate::dispatch::{Dispatch, DispatchOptions};
@@ -159,7 +159,10 @@ fn announce(settings: &DaemonSettings) {
 fn open_runtime(settings: &DaemonSettings) -> Result<Runtime, StartError> {
     let path = Path::new(&settings.runtime);
     trusted_file(path)?;
-    Ok(Runtime::open(path)?)
+    Runtime::open(path).map_err(|source| StartError::Runtime {
+        source,
+        confined: confined(settings),
+    })
 }
 
 /// Python has logged what it lacks; nearly always it is its home that is wrong.
@@ -178,6 +181,7 @@ fn python_failed(source: RuntimeError, settings: &DaemonSettings) -> StartError 
         source,
         user: passwd::describe_user(own::effective_uid()),
         home,
+        confined: confined(settings),
     }
 }
 
