@@ -38,7 +38,7 @@ impl<'r> Connection<'r> {
     }
 
     /// Whether it is one stream of a connection that carries several (HTTP/2).
-    pub(super) fn is_stream(&self) -> bool {
+    pub fn is_stream(&self) -> bool {
         !self.record().master.is_null()
     }
 

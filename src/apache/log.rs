@@ -8,6 +8,8 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use wsgi_core::record;
+
 use super::{Request, Server};
 
 /// httpd's levels, worst first.
@@ -99,6 +101,22 @@ pub fn server(server: &Server<'_>, level: Level, text: impl AsRef<[u8]>) {
     );
 }
 
+/// As [`process`], for a record of Python's, which may name its own source (API-153).
+#[track_caller]
+pub fn process_record(level: Level, record: &[u8]) {
+    // SAFETY: as in `process`.
+    let main = unsafe { apache_sys::ap_server_conf };
+    let (source, text) = Source::of_record(record, Location::caller());
+    write_server_from(level as c_int, main, text, &source);
+}
+
+/// As [`server`], for a record of Python's.
+#[track_caller]
+pub fn server_record(server: &Server<'_>, level: Level, record: &[u8]) {
+    let (source, text) = Source::of_record(record, Location::caller());
+    write_server_from(level as c_int, server.as_ptr(), text, &source);
+}
+
 /// Whether a record of this level for `server` is written at all.
 pub fn server_logs(server: &Server<'_>, level: Level) -> bool {
     // SAFETY: a live server; the function reads its levels.
@@ -111,7 +129,17 @@ pub fn server_logs(server: &Server<'_>, level: Level) -> bool {
 /// A record for `request`; what [`Request::log`] calls.
 #[track_caller]
 pub(super) fn request(request: &Request<'_>, level: Level, text: &[u8]) {
-    let source = Source::of(Location::caller());
+    write_request(request, level, text, &Source::of(Location::caller()));
+}
+
+/// As [`request`], for a record of Python's; what [`Request::log_record`] calls.
+#[track_caller]
+pub(super) fn request_record(request: &Request<'_>, level: Level, record: &[u8]) {
+    let (source, text) = Source::of_record(record, Location::caller());
+    write_request(request, level, text, &source);
+}
+
+fn write_request(request: &Request<'_>, level: Level, text: &[u8], source: &Source) {
     // SAFETY: the format matches the arguments, a length and bytes of that length; all pointers are live for the call.
     unsafe {
         apache_sys::ap_log_rerror_(
@@ -143,7 +171,15 @@ fn write_server(
     text: &[u8],
     caller: &Location<'_>,
 ) {
-    let source = Source::of(caller);
+    write_server_from(level, server, text, &Source::of(caller));
+}
+
+fn write_server_from(
+    level: c_int,
+    server: *const apache_sys::server_rec,
+    text: &[u8],
+    source: &Source,
+) {
     // SAFETY: the format matches the arguments, a length and bytes of that length; the server is live or null.
     unsafe {
         apache_sys::ap_log_error_(
@@ -167,7 +203,7 @@ fn length(text: &[u8]) -> c_int {
 
 /// File name and line, which httpd shows at level debug and finer, with the NUL that Rust's own location lacks.
 struct Source {
-    name: [u8; 48],
+    name: [u8; 128],
     line: c_int,
 }
 
@@ -175,12 +211,26 @@ impl Source {
     fn of(location: &Location<'_>) -> Source {
         let path = location.file();
         let base = path.rsplit('/').next().unwrap_or(path).as_bytes();
-        let mut name = [0; 48];
+        Source::new(base, location.line())
+    }
+
+    /// The source that a record of Python's names, else that of the caller; and the record's text.
+    fn of_record<'a>(record: &'a [u8], caller: &Location<'_>) -> (Source, &'a [u8]) {
+        let (source, text) = record::split_source(record);
+        let source = match source {
+            Some(source) => Source::new(source.file, source.line),
+            None => Source::of(caller),
+        };
+        (source, text)
+    }
+
+    fn new(base: &[u8], line: u32) -> Source {
+        let mut name = [0; 128];
         let length = base.len().min(name.len() - 1);
         name[..length].copy_from_slice(&base[..length]);
         Source {
             name,
-            line: c_int::try_from(location.line()).unwrap_or(0),
+            line: c_int::try_from(line).unwrap_or(0),
         }
     }
 

@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 
 use apache_sys::{apr_bucket, apr_bucket_brigade, apr_status_t};
 
+use super::counted::Outstanding;
 use super::{Request, body, process};
 
 /// Lowest protocol in which a body can be seen to be incomplete without its length.
@@ -16,6 +17,13 @@ const HTTP_1_1: i32 = 1001;
 /// Up to this many bytes the end of an answer is flushed: that fits into any socket's buffer, so no thread waits for a slow
 /// client. More than this httpd writes on its own as it comes, as far as the client takes it.
 const SMALL: u64 = 8000;
+
+/// The least `H2StreamMaxMemSize` that httpd allows, bytes.
+const LEAST_STREAM_MEMORY: usize = 1024;
+
+/// Most bytes that a stream of HTTP/2 gets at a time. With the usual `H2StreamMaxMemSize` (32 KiB) a quick client would be waited for
+/// after each piece.
+const STREAM_PIECE: usize = 64 << 10;
 
 /// What follows the data of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub struct Brigade<'r> {
     unflushed: u64,
     /// Whether httpd may still cut ranges out of the answer.
     may_cut: bool,
+    /// Where the client cannot be asked what it takes.
+    outstanding: Option<Outstanding>,
     lives: PhantomData<&'r apr_bucket_brigade>,
 }
 
@@ -62,7 +72,40 @@ impl<'r> Brigade<'r> {
             raw: create_brigade(request),
             unflushed: 0,
             may_cut: true,
+            outstanding: None,
             lives: PhantomData,
+        }
+    }
+
+    /// The same, for [`Brigade::room`].
+    pub fn counting(request: &Request<'r>) -> Brigade<'r> {
+        Brigade {
+            outstanding: Some(Outstanding::default()),
+            ..Brigade::new(request)
+        }
+    }
+
+    /// How many bytes a stream of HTTP/2 takes in one pass without waiting, if the brigade counts; [`usize::MAX`] where passing
+    /// tells what is wrong. What other modules' filters keep or make of the data is not seen.
+    ///
+    /// mod_http2 waits while at least `H2StreamMaxMemSize` bytes of a stream wait, which is not less than 1024. It takes a
+    /// bucket whole.
+    pub fn room(&mut self) -> usize {
+        let Some(outstanding) = self.outstanding.clone() else {
+            return usize::MAX;
+        };
+        // What was appended goes its own way.
+        if outstanding.bytes() >= LEAST_STREAM_MEMORY && self.is_empty() {
+            // Nothing, which takes no room, makes mod_http2 release what is on its way.
+            let filters = self.request.connection().output_filters();
+            if self.pass_to(filters).is_err() {
+                return usize::MAX;
+            }
+        }
+        if outstanding.bytes() < LEAST_STREAM_MEMORY {
+            STREAM_PIECE
+        } else {
+            0
         }
     }
 
@@ -146,21 +189,10 @@ impl<'r> Brigade<'r> {
         blocks: impl IntoIterator<Item = &'d [u8]>,
         after: After,
     ) -> Result<(), WriteError> {
-        for block in blocks {
-            if block.is_empty() {
-                continue;
-            }
-            self.keep_whole();
-            // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
-            let bucket = unsafe {
-                apache_sys::apr_bucket_transient_create(
-                    block.as_ptr().cast(),
-                    block.len(),
-                    self.allocator(),
-                )
-            };
-            self.append(bucket);
-            self.unflushed = self.unflushed.saturating_add(block.len() as u64);
+        if let Some(outstanding) = self.outstanding.clone() {
+            self.append_counted(blocks, &outstanding);
+        } else {
+            self.append_blocks(blocks);
         }
         match after {
             After::More => {}
@@ -191,6 +223,43 @@ impl<'r> Brigade<'r> {
             }
         }
         self.pass_on()
+    }
+
+    /// Several blocks make one bucket, which mod_http2 takes whole.
+    fn append_counted<'d>(
+        &mut self,
+        blocks: impl IntoIterator<Item = &'d [u8]>,
+        outstanding: &Outstanding,
+    ) {
+        let blocks: Vec<&[u8]> = blocks.into_iter().collect();
+        // SAFETY: the connection's live allocator.
+        let Some(bucket) = (unsafe { outstanding.bucket(&blocks, self.allocator()) }) else {
+            return;
+        };
+        self.keep_whole();
+        self.append(bucket);
+        let bytes: usize = blocks.iter().map(|block| block.len()).sum();
+        self.unflushed = self.unflushed.saturating_add(bytes as u64);
+    }
+
+    /// The blocks have to live until they are passed on.
+    fn append_blocks<'d>(&mut self, blocks: impl IntoIterator<Item = &'d [u8]>) {
+        for block in blocks {
+            if block.is_empty() {
+                continue;
+            }
+            self.keep_whole();
+            // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
+            let bucket = unsafe {
+                apache_sys::apr_bucket_transient_create(
+                    block.as_ptr().cast(),
+                    block.len(),
+                    self.allocator(),
+                )
+            };
+            self.append(bucket);
+            self.unflushed = self.unflushed.saturating_add(block.len() as u64);
+        }
     }
 
     /// Writes a small answer now that it is complete. The event MPM would do so after the handler: after the application's

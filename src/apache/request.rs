@@ -439,6 +439,12 @@ impl<'r> Request<'r> {
         log::request(self, level, text.as_ref());
     }
 
+    /// As [`Request::log`], for a record of Python's, which may name its own source (API-153).
+    #[track_caller]
+    pub fn log_record(&self, level: Level, record: &[u8]) {
+        log::request_record(self, level, record);
+    }
+
     /// Whether a record of this level would be written.
     pub fn logs(&self, level: Level) -> bool {
         log::request_logs(self, level)

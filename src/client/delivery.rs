@@ -1,16 +1,19 @@
 //! The answer on its way to the client: what it takes at once is passed, the rest waits here (`response-spool`), so that a slow
-//! client keeps no thread of the daemon. Where nobody can say what the client takes (HTTP/2) everything is passed, and httpd
-//! waits.
+//! client keeps no thread of the daemon.
 //!
 //! httpd's output filters wait where data does not fit into the client's socket: after a flush for all of it, else for what is
 //! over 64 KiB. So nothing more is passed at a time than the socket has room for, and what httpd may have set aside is flushed
 //! before.
+//!
+//! A stream of HTTP/2 has no socket. There httpd waits while too many bytes of the stream wait for its connection, so they are counted,
+//! and as nobody tells when they are gone, it is looked from time to time.
 
 use std::io::ErrorKind;
 use std::mem;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -26,6 +29,15 @@ use super::store::StoreError;
 const PIECE: usize = 64 << 10;
 /// More than this httpd does not set aside, bytes.
 const SET_ASIDE: u64 = 64 << 10;
+
+/// So long a stream that took everything before gets for more, before the rest is kept: most clients are quicker.
+const MOMENT: Duration = Duration::from_millis(5);
+/// At its begin nobody sleeps, as the connection's thread has the bytes in a fraction of the time that waking up takes.
+const QUICK: Duration = Duration::from_micros(200);
+/// Between two looks after that. The system makes it longer.
+const BLINK: Duration = Duration::from_micros(20);
+/// Between two looks for room while bytes of a stream are kept: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 impl<A: Apache> Exchange<'_, A> {
     /// Passes the collected blocks and files, if there are any or the answer ends. Behind kept bytes they are kept as well.
@@ -82,6 +94,19 @@ impl<A: Apache> Exchange<'_, A> {
     fn offer(&mut self, ranges: &mut Vec<Range<usize>>, state: &mut State) -> Result<(), Gone> {
         loop {
             let left: usize = ranges.iter().map(ExactSizeIterator::len).sum();
+            if self.apache.is_stream() {
+                let room = self.stream_room(state)?;
+                if room == 0 {
+                    return self.keep(ranges, state);
+                }
+                let rest = split(ranges, room);
+                self.pass(ranges, state, After::More)?;
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                *ranges = rest;
+                continue;
+            }
             let Some(room) = self.apache.room() else {
                 return self.pass(ranges, state, After::More);
             };
@@ -103,6 +128,44 @@ impl<A: Apache> Exchange<'_, A> {
             self.pass(ranges, state, After::Flush)?;
             *ranges = rest;
         }
+    }
+
+    /// Room of a stream, which gets a moment for it if it was quick before.
+    fn stream_room(&mut self, state: &mut State) -> Result<usize, Gone> {
+        let begin = Instant::now();
+        loop {
+            let room = self.apache.room().unwrap_or(PIECE);
+            if room > 0 {
+                return Ok(room);
+            }
+            let waited = begin.elapsed();
+            if state.unflushed > 0 {
+                // A filter may have it.
+                self.flush(state)?;
+            } else if state.is_slow || waited >= MOMENT {
+                state.is_slow = true;
+                return Ok(0);
+            } else if waited < QUICK {
+                thread::yield_now();
+            } else {
+                thread::sleep(BLINK);
+            }
+        }
+    }
+
+    fn flush(&mut self, state: &mut State) -> Result<(), Gone> {
+        state.unflushed = 0;
+        self.apache.pass(std::iter::empty(), After::Flush)
+    }
+
+    /// How long to wait at most, so that room of a stream for kept bytes is found. The pause grows, also if this is not waited for.
+    pub(super) fn look_within(&self, state: &mut State, most: Duration) -> Duration {
+        if self.buffers.answer.is_empty() || !self.apache.is_stream() {
+            return most;
+        }
+        let pause = state.pause.clamp(PAUSES.0, PAUSES.1);
+        state.pause = pause * 2;
+        pause.min(most)
     }
 
     /// Puts blocks behind what is kept. Without a file the daemon has to wait for the client.
@@ -140,9 +203,10 @@ impl<A: Apache> Exchange<'_, A> {
                 return Ok(());
             }
             state.client_idle = None;
+            state.pause = Duration::ZERO;
+            state.is_slow = false;
             if state.unflushed > 0 {
-                state.unflushed = 0;
-                self.apache.pass(std::iter::empty(), After::Flush)?;
+                self.flush(state)?;
                 continue;
             }
             self.pass_piece(room, After::Flush)?;
@@ -229,7 +293,9 @@ impl<A: Apache> Exchange<'_, A> {
         } else if self.timeout.is_some_and(|timeout| daemon_idle >= timeout) {
             return self.broken(state, ErrorKind::WouldBlock.into()).map(Some);
         }
+        let client = client.filter(|_| !self.apache.is_stream());
         let slice = patience.map_or(LOOK, |patience| patience.min(LOOK));
+        let slice = self.look_within(state, slice);
         let mut set = Vec::with_capacity(2);
         set.extend(client.map(|client| PollFd::new(client, PollFlags::POLLOUT)));
         if !is_full {

@@ -147,6 +147,10 @@ pub(super) struct State {
     pub(super) client_idle: Option<Instant>,
     /// Since when nothing has come from the daemon meanwhile.
     pub(super) daemon_idle: Option<Instant>,
+    /// A stream of HTTP/2 has waited for its client in vain.
+    pub(super) is_slow: bool,
+    /// Before it is looked again whether it has room.
+    pub(super) pause: Duration,
 }
 
 impl<A: Apache> Exchange<'_, A> {

@@ -72,8 +72,13 @@ impl<'q, 'r> Requester<'q, 'r> {
     }
 
     fn answer(&mut self) -> &mut Brigade<'r> {
-        self.answer
-            .get_or_insert_with(|| Brigade::new(self.request))
+        self.answer.get_or_insert_with(|| {
+            if self.request.connection().is_stream() {
+                Brigade::counting(self.request)
+            } else {
+                Brigade::new(self.request)
+            }
+        })
     }
 
     fn body(&mut self) -> &mut Body<'r> {
@@ -116,7 +121,13 @@ impl Apache for Requester<'_, '_> {
     fn client(&self) -> (Option<BorrowedFd<'_>>, Option<Duration>) {
         let connection = self.request.connection();
         let descriptor = connection.socket().or(connection.stream_descriptor());
-        (descriptor, connection.socket_timeout())
+        let mut patience = connection.socket_timeout();
+        if connection.is_stream() && patience.is_some_and(|patience| patience.is_zero()) {
+            // So it is while the thread of the connection writes.
+            let timeout = self.request.server().timeout();
+            patience = (!timeout.is_zero()).then_some(timeout);
+        }
+        (descriptor, patience)
     }
 
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
@@ -125,12 +136,24 @@ impl Apache for Requester<'_, '_> {
             .map_err(|error| not_read(&error))
     }
 
-    fn room(&self) -> Option<usize> {
+    fn room(&mut self) -> Option<usize> {
+        if self.is_stream() {
+            return Some(self.answer().room());
+        }
         self.request.connection().socket().map(room::of)
     }
 
+    fn is_stream(&self) -> bool {
+        self.request.connection().is_stream()
+    }
+
     fn give_up(&mut self) {
-        self.request.connection().abort();
+        if self.is_stream() {
+            // The connection is good for its other streams; the end of this one is behind what it has not taken.
+            self.abort();
+        } else {
+            self.request.connection().abort();
+        }
         self.say(
             Level::Error,
             "WSGI0120: sending the response failed: the client takes nothing any more",
@@ -239,7 +262,7 @@ impl Apache for Requester<'_, '_> {
         }
         let script = self.request.filename().unwrap_or(b"");
         let text = record::with_script(script, u32::from(record.flags), record.text);
-        self.request.log(level, text);
+        self.request.log_record(level, &text);
     }
 
     fn record(&mut self, level: u8, text: &str) {

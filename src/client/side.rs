@@ -43,7 +43,10 @@ pub(super) trait Apache {
     /// Reads what is there already; None for nothing yet.
     fn read_available_body(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure>;
     /// How many bytes the client takes now without waiting; None where that cannot be said.
-    fn room(&self) -> Option<usize>;
+    fn room(&mut self) -> Option<usize>;
+    /// Whether nobody tells when there is room again, so that it has to be looked for (HTTP/2). There room counts what was passed
+    /// without a flush.
+    fn is_stream(&self) -> bool;
     /// Ends the client's connection, which takes nothing any more.
     fn give_up(&mut self);
     /// Where temporary files go.

@@ -26,6 +26,7 @@ mod answers;
 mod flow;
 mod nonsense;
 mod spool;
+mod streams;
 mod uploads;
 
 use super::body::BodyFacts;
@@ -51,6 +52,8 @@ struct Side {
     /// `client` takes the answer.
     is_slow: bool,
     takes_nothing: bool,
+    /// It cannot be waited on for room.
+    is_stream: bool,
     /// What the client has room for, where it is not asked.
     rooms: Option<Box<dyn Fn() -> usize>>,
     on_flush: Option<Sender<()>>,
@@ -120,7 +123,7 @@ impl Apache for &mut Side {
         self.read_body(buffer).map(Some)
     }
 
-    fn room(&self) -> Option<usize> {
+    fn room(&mut self) -> Option<usize> {
         if let Some(rooms) = &self.rooms {
             return Some(rooms());
         }
@@ -134,6 +137,10 @@ impl Apache for &mut Side {
         }
         let client = self.client.as_ref()?;
         self.is_slow.then(|| room::of(client.as_fd()))
+    }
+
+    fn is_stream(&self) -> bool {
+        self.is_stream
     }
 
     fn give_up(&mut self) {

@@ -85,13 +85,15 @@ impl<A: Apache> Exchange<'_, A> {
             }
             let is_kept = !self.buffers.answer.is_empty();
             let flushes = state.unflushed > 0 && !is_kept;
+            let is_stream = self.apache.is_stream();
             let slice = match (flushes, client) {
                 // Not longer than a look: other modules have timeouts of their own.
                 (false, Some(_)) => left.min(LOOK),
                 (false, None) => left.min(BLIND_LOOK),
                 (true, _) => self.group.limits.flush_delay,
             };
-            let client_events = match is_kept {
+            let slice = self.look_within(state, slice);
+            let client_events = match is_kept && !is_stream {
                 true => PollFlags::POLLIN | PollFlags::POLLOUT,
                 false => PollFlags::POLLIN,
             };
@@ -115,7 +117,7 @@ impl<A: Apache> Exchange<'_, A> {
                         return Ok(Some(ended));
                     }
                 }
-                Ok(_) if !is_kept => false_alarms += 1,
+                Ok(_) if !is_kept || is_stream => false_alarms += 1,
                 Ok(_) | Err(_) => {}
             }
         }
@@ -148,16 +150,30 @@ impl<A: Apache> Exchange<'_, A> {
         link: &mut Link,
         state: &mut State,
     ) -> Result<Option<Ended>, Failure> {
+        let mut waited = Duration::ZERO;
         loop {
+            let slice = self
+                .timeout
+                .map_or(LOOK, |timeout| timeout.saturating_sub(waited));
+            if slice.is_zero() {
+                return self.broken(state, ErrorKind::WouldBlock.into()).map(Some);
+            }
+            let slice = self.look_within(state, slice);
             let events = self.daemon_events() | PollFlags::POLLOUT;
             let mut set = vec![PollFd::new(link.socket.as_fd(), events)];
-            if !self.buffers.answer.is_empty() {
+            if !self.buffers.answer.is_empty() && !self.apache.is_stream() {
                 let (client, _) = self.apache.client();
                 set.extend(client.map(|client| PollFd::new(client, PollFlags::POLLOUT)));
             }
-            let found = match poll(&mut set, poll_timeout(self.timeout)) {
-                Ok(0) => return self.broken(state, ErrorKind::WouldBlock.into()).map(Some),
-                Ok(_) => set[0].revents().unwrap_or(PollFlags::POLLERR),
+            let found = match poll(&mut set, poll_timeout(Some(slice))) {
+                Ok(0) => {
+                    waited += slice;
+                    PollFlags::empty()
+                }
+                Ok(_) => {
+                    waited = Duration::ZERO;
+                    set[0].revents().unwrap_or(PollFlags::POLLERR)
+                }
                 Err(Errno::EINTR) => continue,
                 Err(error) => return self.broken(state, error.into()).map(Some),
             };

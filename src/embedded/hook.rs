@@ -134,7 +134,7 @@ impl host::Transport for Log<'_> {
         let file = self.request.filename().unwrap_or(b"");
         let level = Level::of_number(i32::from(level));
         self.request
-            .log(level, record::with_script(file, flags, text));
+            .log_record(level, &record::with_script(file, flags, text));
     }
 
     fn log_enabled(&self, level: u8) -> bool {

@@ -18,7 +18,7 @@ struct Child;
 
 impl Host for Child {
     fn log(level: u8, text: &[u8]) {
-        log::process(Level::of_number(i32::from(level)), text);
+        log::process_record(Level::of_number(i32::from(level)), text);
     }
 
     fn log_enabled(level: u8) -> bool {

@@ -224,7 +224,7 @@ impl host::Transport for Transport<'_> {
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
         let level = Level::of_number(i32::from(level));
         self.request
-            .log(level, record::with_script(&self.script, flags, text));
+            .log_record(level, &record::with_script(&self.script, flags, text));
     }
 
     fn log_enabled(&self, level: u8) -> bool {

@@ -295,8 +295,8 @@ impl RecordSink for ServerLogs {
     fn record(&self, group: usize, level: u8, text: &[u8]) {
         let level = Level::of_number(i32::from(level));
         match self.0.get(group) {
-            Some(server) => server.log(level, text),
-            None => log::process(level, text),
+            Some(server) => log::server_record(server, level, text),
+            None => log::process_record(level, text),
         }
     }
 

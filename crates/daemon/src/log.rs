@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wsgi_core::control::{FromDaemon, MAX_RECORD};
+use wsgi_core::record;
 use wsgi_core::scoreboard::Scoreboard;
 use wsgi_runtime_api::host::Host;
 use wsgi_sys::control::ControlSocket;
@@ -70,7 +71,7 @@ pub(crate) fn write(level: u8, text: &[u8]) {
     let text = &text[..text.len().min(MAX_RECORD)];
     let sent = SINK.get().is_some_and(|sink| send(sink, level, text));
     if !sent {
-        let mut line = text.to_vec();
+        let mut line = record::split_source(text).1.to_vec();
         line.push(b'\n');
         // The last resort; there is nobody to tell that it failed.
         let _ = std::io::stderr().write_all(&line);

@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -175,7 +175,8 @@ pub const LOG_CODE_FIRST: u32 = 1 << 1;
 pub struct HostTable {
     /// [`ABI_VERSION`] of the host.
     pub abi_version: u32,
-    /// One record for the process's error log (no request). Must not block for long.
+    /// One record for the process's error log (no request). Must not block for long. What stands before a NUL is the record's
+    /// source (`wsgi_core::record`); so it is in records of requests.
     pub log: unsafe extern "C" fn(level: c_int, text: Bytes),
     /// Whether records of this level (httpd's) for module `wsgi` are written at all.
     pub log_enabled: unsafe extern "C" fn(level: c_int) -> c_int,

@@ -381,13 +381,17 @@ impl Exchange {
 
     /// One record of the request's log; the thread holds no GIL.
     pub(crate) fn log(&self, level: c_int, flags: u32, text: &[u8]) {
-        let text = process::record(text);
+        self.log_whole(level, flags, process::record(text));
+    }
+
+    /// As [`Exchange::log`], for a record that was cut before.
+    pub(crate) fn log_whole(&self, level: c_int, flags: u32, text: &[u8]) {
         if self
             .lent
             .with(|transport| transport.log(level, flags, text))
             .is_none()
         {
-            process::log_bytes(level, text);
+            process::log_whole(level, text);
         }
     }
 

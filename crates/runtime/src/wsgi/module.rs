@@ -222,10 +222,22 @@ fn emit(handler: &Bound<'_, PyAny>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         }
     };
     let text = text.strip_suffix('\n').unwrap_or(&text);
+    let source = source(record);
     for line in text.split('\n') {
-        report::line(handler.py(), level, line);
+        match &source {
+            Ok((file, number)) => report::line_from(handler.py(), level, (file, *number), line),
+            // A record of the application's own making may lack it.
+            Err(_) => report::line(handler.py(), level, line),
+        }
     }
     Ok(())
+}
+
+/// File and line of the call that made a record.
+fn source(record: &Bound<'_, PyAny>) -> PyResult<(String, u32)> {
+    let file = record.getattr("pathname")?.extract()?;
+    let line = record.getattr("lineno")?.extract()?;
+    Ok((file, line))
 }
 
 fn handle_error(

@@ -65,7 +65,12 @@ pub(crate) fn log(level: c_int, text: &str) {
 
 /// As [`log`], for text of any encoding.
 pub(crate) fn log_bytes(level: c_int, text: &[u8]) {
-    process().host.log(level, record(text));
+    log_whole(level, record(text));
+}
+
+/// One record for the process's log, as it is: cut before.
+pub(crate) fn log_whole(level: c_int, record: &[u8]) {
+    process().host.log(level, record);
 }
 
 /// Whether records of this level are written.

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
+use wsgi_core::record;
 
 use super::advice;
 use super::current::{self, Running};
@@ -60,6 +61,15 @@ pub(crate) fn line(py: Python<'_>, level: c_int, text: &str) {
     match current::exchange() {
         Some(exchange) => exchange.detached(py, || exchange.log(level, 0, text.as_bytes())),
         None => process::log(level, text),
+    }
+}
+
+/// As [`line`], for what a line of a Python file logs (API-153).
+pub(crate) fn line_from(py: Python<'_>, level: c_int, (file, number): (&str, u32), text: &str) {
+    let text = record::with_source(file, number, process::record(text.as_bytes()));
+    match current::exchange() {
+        Some(exchange) => exchange.detached(py, || exchange.log_whole(level, 0, &text)),
+        None => process::log_whole(level, &text),
     }
 }
 

@@ -202,6 +202,7 @@ impl Transport for Connection {
     }
 
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
+        let (_, text) = wsgi_core::record::split_source(text);
         let text = String::from_utf8_lossy(text).into_owned();
         self.answer.log.push((level, flags, text));
     }

@@ -35,6 +35,7 @@ struct Memory;
 
 impl Host for Memory {
     fn log(level: u8, text: &[u8]) {
+        let (_, text) = wsgi_core::record::split_source(text);
         LOG.lock()
             .unwrap()
             .push((level, String::from_utf8_lossy(text).into_owned()));
