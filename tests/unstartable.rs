@@ -298,6 +298,12 @@ fn a_preloaded_script_hangs() {
                 assert!(record.contains(text), "{text:?} is not in {}", record.line);
             }
         }
+        let stack = server.wait_for_log("Stack of thread 0 (script '");
+        assert!(stack.contains(script), "{}", stack.line);
+        server.expect_log(&format!(
+            "  File \"{{dir}}/{}\", line 3, in <module>",
+            script.trim_end_matches('\'')
+        ));
         server.expect_log("WSGI5209");
         server.expect_log("WSGI5063");
         let go = script.trim_end_matches('\'').to_owned() + ".go";

@@ -106,16 +106,26 @@ pub(crate) fn run(
         Some(runtime) => runtime,
         None => open_runtime(&settings)?,
     };
-    Watch::over(&settings.group, &board, settings.stack_size, |watch| {
-        runtime
-            .start::<DaemonHost>(&settings.python)
-            .map_err(|source| python_failed(source, &settings))?;
-        if settings.threads == 0 {
-            // A service script is what such a process is for, and may take as long as it likes.
-            return Ok(());
-        }
-        preload(&runtime, &settings, control, watch)
-    })?;
+    let dump = || {
+        runtime.dump_stacks();
+        runtime.leave_thread();
+    };
+    Watch::over(
+        &settings.group,
+        &board,
+        &dump,
+        settings.stack_size,
+        |watch| {
+            runtime
+                .start::<DaemonHost>(&settings.python)
+                .map_err(|source| python_failed(source, &settings))?;
+            if settings.threads == 0 {
+                // A service script is what such a process is for, and may take as long as it likes.
+                return Ok(());
+            }
+            preload(&runtime, &settings, control, watch)
+        },
+    )?;
 
     let options = DispatchOptions {
         slot: settings.slot,

@@ -1,7 +1,8 @@
 //! Watches the part of the start-up that runs code of others, Python's own start and the preloaded scripts: while it lasts the
 //! process takes no requests, and without a record nobody would know why they wait.
 //!
-//! A thread of its own that never asks for the GIL, because what hangs may hold it. It ends with the part that it watches.
+//! A thread of its own, which ends with the part that it watches. It asks for the GIL, for the stack of what hangs, when its first
+//! record is written: what hangs may hold it.
 
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ enum Step {
 pub(super) struct Watch<'s> {
     group: &'s str,
     board: &'s Board,
+    /// Logs the stack of the thread that loads.
+    dump: &'s (dyn Fn() + Sync),
     step: Mutex<Step>,
     over: Condvar,
 }
@@ -45,16 +48,19 @@ impl Drop for End<'_> {
 }
 
 impl Watch<'_> {
-    /// Does `work`, whose first step is Python's start, and reports where it takes long. `stack_size` as in the settings.
+    /// Does `work`, whose first step is Python's start, and reports where it takes long. `dump` logs the stack of the thread that
+    /// loads, when there is Python; it may wait for the GIL. `stack_size` as in the settings.
     pub(super) fn over<T>(
         group: &str,
         board: &Board,
+        dump: &(dyn Fn() + Sync),
         stack_size: Option<u64>,
         work: impl FnOnce(&Watch<'_>) -> T,
     ) -> T {
         let watch = Watch {
             group,
             board,
+            dump,
             step: Mutex::new(Step::Python),
             over: Condvar::new(),
         };
@@ -87,10 +93,14 @@ impl Watch<'_> {
                 continue;
             }
             let text = self.describe(&step, began.elapsed());
+            let has_python = matches!(*step, Step::Script(_));
             due = Instant::now() + patience.next().unwrap_or(SELDOM);
-            // The record may have to wait for the supervisor; the start-up does not wait for the record.
+            // The record may have to wait for the supervisor, and the stack for the GIL; the start-up waits for neither.
             parking_lot::MutexGuard::unlocked(&mut step, || {
                 log::coded(5209, Level::Warning, text);
+                if has_python {
+                    (self.dump)();
+                }
             });
         }
     }
@@ -116,7 +126,7 @@ impl Watch<'_> {
         };
         format!(
             "process {pid} of group '{}' is still starting after {} s: {doing}. {requests}. Nothing ends this but the code \
-             itself (startup-timeout begins with the first request): {remedy}; `py-spy dump --pid {pid}` shows where it is",
+             itself (startup-timeout begins with the first request): {remedy}; its stack follows at LogLevel info, or see `py-spy dump --pid {pid}`",
             self.group,
             since.as_secs()
         )
@@ -134,6 +144,7 @@ mod tests {
         let watch = Watch {
             group: "site",
             board: &board,
+            dump: &|| (),
             step: Mutex::new(Step::Python),
             over: Condvar::new(),
         };
@@ -155,7 +166,7 @@ mod tests {
     #[test]
     fn watching_ends_with_the_work() {
         let board = Board::create(1).unwrap().0;
-        let done = Watch::over("site", &board, None, |watch| {
+        let done = Watch::over("site", &board, &|| (), None, |watch| {
             watch.loads("/srv/app.wsgi");
             7
         });

@@ -1,5 +1,5 @@
-//! What the calling thread is doing: the request whose Python code it runs, and the list of all threads that run one, for
-//! interrupts and stack dumps.
+//! What the calling thread is doing: the request whose Python code it runs, and the list of all threads that run one (or load a
+//! script before there are any), for interrupts and stack dumps.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -142,6 +142,28 @@ impl Drop for InRequest<'_> {
                 let _ = self.state.active_requests.bind(self.py).del_item(id);
             }
         }
+    }
+}
+
+/// A script that this thread loads for no request, before there are any, while it is kept; behind the door.
+pub(crate) struct InLoad(Arc<Worker>);
+
+impl InLoad {
+    /// Begins to load `script`; the thread is worker 0.
+    pub(crate) fn begin(py: Python<'_>, state: &'static State, script: &[u8]) -> InLoad {
+        let worker = worker(0);
+        *worker.running.lock() = Some(Running {
+            interpreter: state.interpreter,
+            script: String::from_utf8_lossy(script).into_owned(),
+            state: thread::state_name(py),
+        });
+        InLoad(worker)
+    }
+}
+
+impl Drop for InLoad {
+    fn drop(&mut self) {
+        *self.0.running.lock() = None;
     }
 }
 

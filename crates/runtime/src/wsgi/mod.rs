@@ -179,6 +179,7 @@ pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
     let module = script.strip_prefix(b"module:");
     let module = module.map(String::from_utf8_lossy);
     let loaded = interpreter.enter(Arrival::Errand, |py, state| {
+        let _in_load = current::InLoad::begin(py, state, script);
         let loaded = match &module {
             Some(module) => target::preload(py, state, module),
             None => load_script(py, state, script),
@@ -252,7 +253,7 @@ pub(crate) fn interrupt(thread_id: u32) -> bool {
     })
 }
 
-/// Logs the stacks of the threads that run requests (DMN-432): first those of the main interpreter's GIL, then of each
+/// Logs the stacks of the threads that run requests (DMN-432), or load a script before there are any: first those of the main interpreter's GIL, then of each
 /// interpreter with its own, because one of these may be blocked. CPython's own list of frames reads those of interpreters that
 /// run meanwhile.
 pub(crate) fn dump_stacks() {
