@@ -78,6 +78,8 @@ const FUNCTIONS: &[&str] = &[
     "ap_regerror",
     // APR
     "ap_getword_conf",
+    "apr_pool_create_ex",
+    "apr_pool_destroy",
     "apr_bcrypt_encode",
     "apr_file_open",
     "apr_generate_random_bytes",
@@ -118,6 +120,7 @@ const TYPES: &[&str] = &[
 const VALUES: &[&str] = &[
     "ap_unixd_config",
     "ap_server_conf",
+    "ap_conftree",
     "MODULE_MAGIC_.*",
     "AP_SERVER_(MAJORVERSION|MINORVERSION|PATCHLEVEL)_NUMBER",
     "APLOG_.*",

@@ -196,3 +196,58 @@ fn telemetry_takes_the_metrics() {
         assert_eq!(answer.fact("on"), "False");
     }
 }
+
+/// MET-01, MET-02: a process that the application forked has no metrics: it gets None, at once, even if another thread of the
+/// original was just using the recorder, and what it does is not counted.
+fn in_forked_processes(mpm: Mpm, mode: Mode) {
+    if !subject().is_ours() {
+        return;
+    }
+    let app = "import mod_wsgi, os, select, signal, threading
+
+over = threading.Event()
+
+def use():
+    while not over.is_set():
+        mod_wsgi.process_metrics()
+
+def in_a_copy():
+    end, begin = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            found = [f() is not None for f in (mod_wsgi.start_recording_metrics, mod_wsgi.request_metrics, mod_wsgi.process_metrics)]
+            os.write(begin, repr(found).encode())
+        finally:
+            os._exit(0)
+    os.close(begin)
+    answer = os.read(end, 100).decode() if select.select([end], [], [], 60)[0] else 'nothing'
+    os.close(end)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return answer
+
+def application(environ, start_response):
+    mod_wsgi.start_recording_metrics()
+    mod_wsgi.request_metrics()
+    over.clear()
+    users = [threading.Thread(target=use) for _ in range(3)]
+    for user in users:
+        user.start()
+    copies = sorted({in_a_copy() for _ in range(20)})
+    over.set()
+    for user in users:
+        user.join()
+    facts = {'copies': copies, 'counted': mod_wsgi.request_metrics()['request_count']}
+    start_response('200 OK', [])
+    return [''.join('%s\\t%s\\n' % item for item in facts.items()).encode()]
+";
+    let server = Site::new(mpm, mode)
+        .daemon_options("threads=3")
+        .script("/", app)
+        .start();
+    let answer = server.get("/").expect(200);
+    assert_eq!(answer.fact("copies"), "['[False, False, False]']");
+    assert_eq!(answer.fact("counted"), "0");
+}
+matrix!(in_forked_processes: event prefork);

@@ -351,6 +351,13 @@ fn hanging_requests_do_not_keep_httpd(mpm: Mpm, mode: Mode) {
 }
 matrix!(hanging_requests_do_not_keep_httpd: event prefork / daemon);
 
+fn supervisor(server: &Server) -> Process {
+    let daemons = server.daemons();
+    let mut all = server.processes().into_iter();
+    all.find(|process| daemons.iter().any(|daemon| daemon.parent == process.pid))
+        .expect("a supervisor")
+}
+
 /// Design section 4: the supervisor is replaced when it dies, and its daemons with it.
 #[test]
 fn supervisor_dies() {
@@ -360,16 +367,7 @@ fn supervisor_dies() {
     let server = server(Mpm::Event, Mode::Daemon);
     let before = pid(&server);
     let httpd = server.pid();
-    let daemons: Vec<i32> = server
-        .daemons()
-        .iter()
-        .map(|daemon| daemon.parent)
-        .collect();
-    let supervisor = server
-        .processes()
-        .into_iter()
-        .find(|process| daemons.contains(&process.pid))
-        .expect("a supervisor");
+    let supervisor = supervisor(&server);
     assert_eq!(supervisor.parent, httpd);
     let old = server.daemons();
     supervisor.signal(Signal::SIGKILL);
@@ -398,4 +396,33 @@ fn killed_daemons_come_back() {
         daemon.signal(Signal::SIGKILL);
     }
     assert_eq!(server.get("/?back").expect(200).text(), "back");
+}
+
+/// DMN-550: supervisors that are stopped (SIGSTOP) do not keep Apache from ending, nor do they leave anything: not the one of the
+/// configuration that ends, and not one of an older configuration that still has a child.
+#[test]
+fn a_stopped_supervisor_leaves_nothing() {
+    if !subject().is_ours() {
+        return;
+    }
+    for rotation in ["On", "Off"] {
+        for restarted in [false, true] {
+            let server = Site::daemon()
+                .daemon_options("threads=2 graceful-timeout=60")
+                .config(&format!("WSGISocketRotation {rotation}"))
+                .script("/", ECHO)
+                .start();
+            let old = supervisor(&server);
+            let first = pid(&server);
+            old.signal(Signal::SIGSTOP);
+            if restarted {
+                server.graceful();
+                wait_until("a new daemon", || (pid(&server) != first).then_some(()));
+            }
+            server.expect_log("did not end in time and is killed");
+            // What its daemons wanted to say is lost.
+            server.allow_log("'live'");
+            server.stop();
+        }
+    }
 }

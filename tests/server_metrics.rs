@@ -55,8 +55,12 @@ const SHAPE: &str = "{server_limit:int thread_limit:int running_generation:int r
                      workers:[{thread_num:int generation:int status:str access_count:int bytes_served:int \
                      start_time:float stop_time:float last_used:float client:str request:str vhost:str}]}]}";
 
-/// A site whose applications may know the scoreboard.
 fn site(mpm: Mpm, mode: Mode) -> Site {
+    allowed(mpm, mode).script("/", SHOW)
+}
+
+/// A site whose applications may know the scoreboard.
+fn allowed(mpm: Mpm, mode: Mode) -> Site {
     let (directive, option) = match mode {
         Mode::Embedded => ("On", "Off"),
         Mode::Daemon => ("Off", "On"),
@@ -65,7 +69,6 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
         .modules(&["status"])
         .daemon_options(&format!("threads=3 server-metrics={option}"))
         .config(&format!("WSGIServerMetrics {directive}\nExtendedStatus On"))
-        .script("/", SHOW)
 }
 
 /// MET-61 to MET-64, DIR-150, DP-44, DMN-053: keys, types and sizes, and the row of the request itself.
@@ -354,4 +357,77 @@ fn a_supervisor_that_does_not_answer() {
         let answer = server.get("/").expect(200);
         (answer.fact("metrics") == "True").then_some(())
     });
+}
+
+/// Asks in processes that this one forks, while other threads of it ask as well; each has a minute to end.
+const FORKS: &str = "import mod_wsgi, os, select, signal, threading
+
+def in_a_copy(question):
+    end, begin = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(begin, repr(question() is not None).encode())
+        finally:
+            os._exit(0)
+    os.close(begin)
+    answer = os.read(end, 100).decode() if select.select([end], [], [], 60)[0] else 'nothing'
+    os.close(end)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return answer
+
+";
+
+/// MET-60, DMN-905: a process that the application forked gets None: it has no share in the conversation with the supervisor, and
+/// no thread that would let go of its locks. The process itself is not disturbed.
+fn in_forked_processes(mpm: Mpm, mode: Mode) {
+    if !subject().is_ours() {
+        return;
+    }
+    let app = "over = threading.Event()
+
+def ask():
+    while not over.is_set():
+        mod_wsgi.server_metrics()
+
+def application(environ, start_response):
+    over.clear()
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    copies = sorted({in_a_copy(mod_wsgi.server_metrics) for _ in range(20)})
+    over.set()
+    for asker in askers:
+        asker.join()
+    facts = {'copies': copies, 'metrics': mod_wsgi.server_metrics() is not None}
+    start_response('200 OK', [])
+    return [''.join('%s\\t%s\\n' % item for item in facts.items()).encode()]
+";
+    let server = allowed(mpm, mode)
+        .script("/", &format!("{FORKS}{app}"))
+        .start();
+    let answer = server.get("/").expect(200);
+    assert_eq!(answer.fact("copies"), "['False']");
+    assert_eq!(answer.fact("metrics"), "True");
+}
+matrix!(in_forked_processes: event prefork);
+
+/// MET-60: the same before the process reads its channel: a copy that asked would get the answer in place of the process.
+#[test]
+fn in_processes_forked_at_import() {
+    if !subject().is_ours() {
+        return;
+    }
+    let early =
+        "found = [in_a_copy(mod_wsgi.server_metrics), mod_wsgi.server_metrics() is not None]
+open('{data}/early', 'w').write('%r ' % found)
+";
+    let server = site(Mpm::Event, Mode::Daemon)
+        .config("WSGIImportScript {apps}/early.py process-group=live application-group=%{GLOBAL}")
+        .file("apps/early.py", &format!("{FORKS}{early}"))
+        .start();
+    assert_eq!(server.get("/").expect(200).fact("metrics"), "True");
+    let found = fs::read_to_string(server.path("data/early")).expect("the script was loaded");
+    assert_eq!(found, "['False', True] ");
 }

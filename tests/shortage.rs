@@ -2,7 +2,8 @@
 //! memory. The log says of what and what to do; requests get 502 or 503 at once, nobody else notices, and when there is
 //! enough again all is as before. Each test prints its counts.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -94,6 +95,59 @@ fn no_descriptors_for_a_new_process() {
     }
     limit_descriptors(&supervisor, 1024);
     serves(&server);
+}
+
+/// DMN-540: a process has too few descriptors for its own start. Whoever meets the limit, the log names it with its remedy, the
+/// pause grows, and requests get 503. The limit is set by a program that stands in for ours and executes it.
+#[test]
+fn too_few_descriptors_for_the_start() {
+    if !is_root() || !subject().is_ours() {
+        return;
+    }
+    let module = subject().module().to_owned();
+    let own = module.parent().expect("a folder");
+    // The event loop, Python itself, the runtime, the signal pipe: each takes what the one before has left.
+    for limit in [10, 9, 8, 7] {
+        let site = site().config("WSGIRuntimeDirectory {dir}/installed").file(
+            "installed/mod_wsgi-daemon",
+            &format!(
+                "#!/bin/sh\n[ -e {{dir}}/low ] && ulimit -n {limit}\nexec {}/mod_wsgi-daemon\n",
+                own.display()
+            ),
+        );
+        let program = site.path("installed/mod_wsgi-daemon");
+        fs::set_permissions(program, Permissions::from_mode(0o755)).expect("the owner may");
+        for entry in fs::read_dir(own.join("mod_wsgi")).expect("the runtimes") {
+            let entry = entry.expect("an entry");
+            let link = site.path("installed").join(entry.file_name());
+            symlink(entry.path(), link).expect("a link");
+        }
+        let server = site.start();
+        server.get("/other").expect(200);
+        let pid = server.get("/").expect(200).header("X-Pid").map(str::parse);
+        let pid = pid.expect("a header").expect("a number");
+        fs::write(server.path("low"), "").expect("a file");
+        server.daemon(pid).signal(Signal::SIGKILL);
+        let record = server.wait_for_log("LimitNOFILE");
+        assert!(
+            record.contains(&format!("may open {limit} files only")),
+            "{}",
+            record.line
+        );
+        for text in [
+            "WSGI5060", "WSGI0036", "WSGI01", "WSGI0028", "WSGI0027", "WSGI5205",
+        ] {
+            server.allow_log(text);
+        }
+        // What Python says when it cannot import its own modules.
+        server.allow_raw_lines();
+        refuses(&server, &format!("{limit} descriptors"));
+        for pause in [1, 2, 4] {
+            server.wait_for_log(&format!("next attempt in {pause} s"));
+        }
+        fs::remove_file(server.path("low")).expect("it is there");
+        serves(&server);
+    }
 }
 
 /// DMN-211: a child of Apache has none left for a socket to a daemon: an error of that request, until there are some.

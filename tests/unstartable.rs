@@ -238,3 +238,72 @@ fn chroot_is_missing() {
         &["WSGI0003", "/jail' (chroot option)", "No such file"],
     );
 }
+
+const HANGS: &str =
+    "import os, time\nwhile not os.path.exists(__file__ + '.go'):\n    time.sleep(0.05)\n\n";
+
+/// API-049, DMN-450: a preloaded script hangs when its group starts. Requests wait no longer than socket-timeout and get 504
+/// with a record that names the cause; the process says what it is loading; another group is not affected; and when the
+/// script goes on, the group serves.
+#[test]
+fn a_preloaded_script_hangs() {
+    if !subject().is_ours() {
+        return;
+    }
+    let options = "process-group=live application-group=%{GLOBAL}";
+    let imported = "WSGIImportScript {apps}/slow.py process-group=live application-group=%{GLOBAL}";
+    for config in ["", imported] {
+        let (alias, import) = if config.is_empty() {
+            (format!("{HANGS}{APP}"), "")
+        } else {
+            (APP.to_owned(), HANGS)
+        };
+        let server = Site::daemon()
+            .daemon_options("processes=2 threads=2 socket-timeout=1 startup-timeout=1")
+            .config(
+                "WSGIDaemonProcess other threads=2\nWSGIScriptAlias /other {apps}/other.wsgi\n\
+                 <Location /other>\nWSGIProcessGroup other\n</Location>",
+            )
+            .config(config)
+            .file("apps/other.wsgi", APP)
+            .file("apps/slow.py", import)
+            .script_with("/slow", options, &alias)
+            .start();
+        let (sent, mut late) = (3, 0);
+        for _ in 0..sent {
+            let answer = server.get("/slow");
+            assert_eq!(answer.status, 504, "{}", answer.shown());
+            late += 1;
+            server.get("/other").expect(200);
+        }
+        println!(
+            "hanging script: {sent} sent, {late} times 504; {sent} sent to another group, {sent} good"
+        );
+        let record = server.wait_for_log("WSGI5063");
+        assert!(record.contains("'live'"), "{}", record.line);
+        assert!(record.contains("still starting"), "{}", record.line);
+        let records = server.wait_for_logs("WSGI5209", 2);
+        let script = if config.is_empty() {
+            "apps/slow.wsgi'"
+        } else {
+            "apps/slow.py'"
+        };
+        for record in &records {
+            for text in [
+                "group 'live' is still starting after 1",
+                "loading '",
+                script,
+                "get 504",
+            ] {
+                assert!(record.contains(text), "{text:?} is not in {}", record.line);
+            }
+        }
+        server.expect_log("WSGI5209");
+        server.expect_log("WSGI5063");
+        let go = script.trim_end_matches('\'').to_owned() + ".go";
+        fs::write(server.path(&go), "").expect("a file");
+        wait_until("the group serves", || {
+            (server.get("/slow").status == 200).then_some(())
+        });
+    }
+}

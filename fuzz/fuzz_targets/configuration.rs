@@ -99,6 +99,7 @@ fn describe(reading: &Reading, host: &ServerConfig) {
         shown: format!("server {ordinal}"),
         config,
         document_root: Some("/var/www".to_owned()),
+        defined_at: None,
     };
     let groups = &reading.global.daemon_groups;
     let description = Description {
@@ -106,6 +107,7 @@ fn describe(reading: &Reading, host: &ServerConfig) {
         servers: vec![server(0, &reading.servers[0]), server(1, host)],
         children: ProcessView::default(),
         groups: vec![ProcessView::default(); groups.len()],
+        tree: Vec::new(),
         matches: &|expression, text| text.contains(expression),
     };
     let plan = Plan::of(&description);

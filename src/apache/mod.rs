@@ -36,6 +36,7 @@ pub mod slot;
 pub mod status;
 pub mod table;
 pub mod text;
+pub mod tree;
 
 pub use body::{Body, ReadError, ReadFailure};
 pub use command::Command;
@@ -49,3 +50,4 @@ pub use request::Request;
 pub use server::Server;
 pub use status::Status;
 pub use table::Table;
+pub use tree::Directive;

@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wsgi_core::inbox::Inbox;
+use wsgi_core::life::Phase;
 use wsgi_core::wire::{FLAG_AWAITS_CONTINUE, Refusal, WireError};
+use wsgi_sys::board::Board;
 use wsgi_sys::clock;
 use wsgi_sys::stream;
 
@@ -354,8 +356,11 @@ impl<A: Apache> Exchange<'_, A> {
                 .map_or(LOOK, |timeout| timeout.saturating_sub(waited).min(LOOK));
             if left.is_zero() {
                 // The receive that follows would wait as long once more.
-                return Err(Failure::HeadTimeout {
-                    group: self.group.name.clone(),
+                let group = self.group.name.clone();
+                return Err(if is_starting(&self.group.board) {
+                    Failure::Starting { group, waited }
+                } else {
+                    Failure::HeadTimeout { group }
                 });
             }
             let mut set = [PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)];
@@ -373,6 +378,13 @@ impl<A: Apache> Exchange<'_, A> {
             }
         }
     }
+}
+
+/// Whether processes are starting, and none takes requests.
+fn is_starting(board: &Board) -> bool {
+    let any =
+        |phase: Phase| (0..board.slots()).any(|slot| board.phase(slot) == phase.board_value());
+    any(Phase::Starting) && !any(Phase::Serving)
 }
 
 /// Whether the other side has closed the stream.

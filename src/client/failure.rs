@@ -83,6 +83,17 @@ pub(super) enum Failure {
         /// How often.
         times: u32,
     },
+    /// No process took the request for socket-timeout, because none is ready yet.
+    #[error(
+        "no process of daemon group '{group}' was ready within {:.0} s: they are still starting; the error log of its \
+         server says what they do", waited.as_secs_f64()
+    )]
+    Starting {
+        /// The group.
+        group: String,
+        /// How long the request waited.
+        waited: Duration,
+    },
     /// Nothing came for socket-timeout.
     #[error("a daemon of group '{group}' sent no response headers in time")]
     HeadTimeout {
@@ -138,7 +149,7 @@ impl Failure {
             | Failure::Handshake { .. }
             | Failure::Spool(_) => 500,
             Failure::TooLarge(_) | Failure::HeadEnd { .. } | Failure::HeadRead { .. } => 502,
-            Failure::Queue | Failure::HeadTimeout { .. } => 504,
+            Failure::Queue | Failure::Starting { .. } | Failure::HeadTimeout { .. } => 504,
             Failure::Head { status, .. } => *status,
             Failure::Body { status, .. } => return *status,
         })
@@ -156,6 +167,7 @@ impl Failure {
             Failure::Send { again: true, .. } => 125,
             Failure::Handshake { .. } => 123,
             Failure::Refused { .. } => 124,
+            Failure::Starting { .. } => 5063,
             Failure::HeadTimeout { .. } => 145,
             Failure::HeadEnd { .. } => 146,
             Failure::HeadRead { .. } => 147,

@@ -121,3 +121,53 @@ impl Kept {
 fn is_serving(board: &Board, slot: u32, instance: u32) -> bool {
     board.phase(slot) == Phase::Serving.board_value() && board.instance(slot) == instance
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn link(place: (u32, u32)) -> Link {
+        Link {
+            socket: UnixStream::pair().unwrap().0.into(),
+            timeout: None,
+            place: Some(place),
+        }
+    }
+
+    /// A board on which process `instance` serves in slot 0.
+    fn serving(instance: u32) -> Board {
+        let board = Board::create(1).unwrap().0;
+        board.assign(0, instance);
+        board.set_idle(0, 5);
+        board.set_phase(0, Phase::Serving);
+        board
+    }
+
+    /// A request that an old process has answered late: its connection is of no use, and does not cost those to the process
+    /// that has the slot now.
+    #[test]
+    fn a_connection_to_an_old_process_is_not_kept() {
+        let (board, pool) = (serving(2), Pool::new(1, 5));
+        pool.put(link((0, 1)), &board);
+        assert!(pool.take(&board).is_none());
+        pool.put(link((0, 2)), &board);
+        pool.put(link((0, 1)), &board);
+        let kept = pool.take(&board).expect("the one to the new process");
+        assert_eq!(kept.place, Some((0, 2)));
+    }
+
+    /// A new process in the slot: connections to the old one go when the first one to the new comes.
+    #[test]
+    fn a_new_process_takes_the_place_of_the_old() {
+        let (board, pool) = (serving(1), Pool::new(1, 5));
+        pool.put(link((0, 1)), &board);
+        board.assign(0, 2);
+        board.set_idle(0, 5);
+        board.set_phase(0, Phase::Serving);
+        pool.put(link((0, 2)), &board);
+        assert_eq!(pool.take(&board).expect("one").place, Some((0, 2)));
+        assert!(pool.take(&board).is_none(), "no other one");
+    }
+}

@@ -10,11 +10,11 @@ use nix::unistd::{Gid, getegid, getgroups};
 use wsgi_core::config::report::{
     self, Check, Description, Finding, Plan, ProcessView, ServerView, Warning,
 };
-use wsgi_core::config::{DaemonGroup, Global};
+use wsgi_core::config::{DaemonGroup, Global, Origin};
 use wsgi_sys::access::{self, Goal, Obstacle, Reader};
 use wsgi_sys::passwd;
 
-use crate::apache::{Regex, Server, log, process};
+use crate::apache::{self, Regex, Server, log, process};
 use crate::config;
 use crate::installed::{self, Wanted};
 
@@ -70,6 +70,7 @@ fn with_plan(main: &Server<'_>, tell: impl FnOnce(&Description<'_>, &Plan, &[Fin
         groups: groups
             .map(|(index, group)| identities.view(Some(index), python(global, Some(group))))
             .collect(),
+        tree: noted(apache::Directive::all(main)),
         matches: &matches,
     };
     let plan = Plan::of(&description);
@@ -78,6 +79,34 @@ fn with_plan(main: &Server<'_>, tell: impl FnOnce(&Description<'_>, &Plan, &[Fin
         .filter_map(|(index, check)| identities.find(global, index, check))
         .collect();
     tell(&description, &plan, &findings);
+}
+
+/// What the report needs of httpd's tree, as its own.
+fn noted<'s>(directives: impl Iterator<Item = apache::Directive<'s>>) -> Vec<report::Directive> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut found = Vec::new();
+    for directive in directives {
+        let name = text(directive.name());
+        if !directive.is_section() && !report::Directive::is_wanted(&name) {
+            continue;
+        }
+        let inner = directive.is_section().then(|| noted(directive.inner()));
+        // Sections are many; most have nothing to tell.
+        if name != "VirtualHost" && inner.as_ref().is_some_and(Vec::is_empty) {
+            continue;
+        }
+        let (file, line) = directive.place();
+        found.push(report::Directive {
+            name,
+            words: directive.words().iter().map(|word| text(word)).collect(),
+            origin: Origin {
+                file: text(file),
+                line,
+            },
+            inner,
+        });
+    }
+    found
 }
 
 fn view<'s>(server: &Server<'s>) -> ServerView<'s> {
@@ -97,6 +126,10 @@ fn view<'s>(server: &Server<'s>) -> ServerView<'s> {
         shown,
         config: &config::server(server).config,
         document_root: server.document_root().map(text),
+        defined_at: server.defined_at().map(|(file, line)| Origin {
+            file: text(file),
+            line,
+        }),
     }
 }
 

@@ -32,7 +32,15 @@ use crate::apache::{Level, Server, log, process, scoreboard};
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Supervisors of old generations that still run, for old children.
-static DRAINING: Mutex<Vec<(i32, Watch)>> = Mutex::new(Vec::new());
+static DRAINING: Mutex<Vec<Draining>> = Mutex::new(Vec::new());
+
+/// A supervisor whose configuration has ended.
+struct Draining {
+    pid: i32,
+    watch: Watch,
+    /// Whose sockets are to be removed if it does not do that itself.
+    generation: Arc<Generation>,
+}
 
 /// The groups of one configuration, and the supervisor that looks after them.
 pub(super) struct Generation {
@@ -157,7 +165,7 @@ impl Generation {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         if self.parent.lock().is_none() {
             // Its configuration is gone, and with it `main`.
-            DRAINING.lock().retain(|(draining, _)| *draining != pid);
+            DRAINING.lock().retain(|draining| draining.pid != pid);
             self.remove_sockets();
             return;
         }
@@ -193,7 +201,7 @@ impl Generation {
 
     /// The configuration ends. Gracefully, the supervisor goes on for the old children; otherwise everything ends now,
     /// and this waits for it (DMN-550).
-    pub(super) fn end(&self, graceful: bool) {
+    pub(super) fn end(self: &Arc<Generation>, graceful: bool) {
         let Some(parent) = self.parent.lock().take() else {
             return;
         };
@@ -203,19 +211,27 @@ impl Generation {
         let supervisor = parent.supervisor;
         drop(parent);
         let mut draining = DRAINING.lock();
-        draining.extend(supervisor);
+        draining.extend(supervisor.map(|(pid, watch)| Draining {
+            pid,
+            watch,
+            generation: Arc::clone(self),
+        }));
         if graceful {
             return;
         }
         let all = std::mem::take(&mut *draining);
         drop(draining);
-        for (pid, watch) in &all {
+        for Draining { pid, watch, .. } in &all {
             other_child::unwatch(*watch);
             // Those of older generations have no pipe any more; to the present one it says the same as the pipe.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGTERM);
         }
-        wait_for(all.iter().map(|(pid, _)| *pid).collect());
+        wait_for(all.iter().map(|draining| draining.pid).collect());
+        // Also where a supervisor has died before.
         self.remove_sockets();
+        for draining in &all {
+            draining.generation.remove_sockets();
+        }
     }
 
     /// Removes what the supervisor has not removed itself.

@@ -211,3 +211,22 @@ fn tracebacks(mpm: Mpm, mode: Mode) {
     );
 }
 matrix!(tracebacks: event);
+
+/// REQ-806: an exception and where it was raised are logged also where `traceback` cannot be imported.
+fn without_traceback_module(mpm: Mpm, mode: Mode) {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = server(mpm, mode);
+    let url = server.case("broken", "import sys\nsys.modules['traceback'] = None\n\ndef inner():\n    raise KeyError('kept')\n\ndef application(environ, start_response):\n    inner()\n");
+    server.get(&url).expect(500);
+    let record = server.wait_for_log("KeyError: 'kept'");
+    for line in [
+        "`traceback` itself fails: ModuleNotFoundError: ",
+        "line 8, in application",
+        "line 5, in inner",
+    ] {
+        assert!(record.contains(line), "{line}: {record:?}");
+    }
+}
+matrix!(without_traceback_module: event);

@@ -211,7 +211,9 @@ impl<'a> Answer<'a> {
         Err(failed)
     }
 
+    /// Before anything is sent: not by a copy, and not after a failure.
     fn check(&self) -> Result<(), SendError> {
+        self.process.end_copy("send an answer");
         self.failed.map_or(Ok(()), Err)
     }
 
@@ -327,7 +329,7 @@ impl Transport for Answer<'_> {
         headers: Headers<'_>,
         content_length: Option<u64>,
     ) -> Result<(), SendError> {
-        self.check()?;
+        self.failed.map_or(Ok(()), Err)?;
         let pairs = headers.iter().map(|(name, value)| (name, Some(value)));
         AnswerHead::encode(&mut self.outbox.late, status, content_length, pairs)
             .map_err(|error| self.wrong(error))?;
@@ -400,7 +402,8 @@ impl Transport for Answer<'_> {
     fn log(&mut self, level: u8, flags: u32, text: &[u8]) {
         // Where the child does not listen any more the record goes to the group's log, with the same prefix.
         let orphan = |script| log::write(level, &record::with_script(script, flags, text));
-        if self.end_given || self.failed.is_some() {
+        // A copy has its own of what waits in the outbox, which would leave twice.
+        if self.end_given || self.failed.is_some() || self.process.is_copy() {
             orphan(self.script);
             return;
         }

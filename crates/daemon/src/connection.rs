@@ -54,8 +54,12 @@ impl Connection {
         if !matches!(poll(&mut set, PollTimeout::ZERO), Ok(0)) {
             return false;
         }
+        self.close_to_child()
+    }
+
+    /// Takes nothing more; false if something has come since anybody looked, which is served as any request.
+    fn close_to_child(&self) -> bool {
         stream::shutdown(self.socket.as_fd(), Shutdown::Read);
-        // What came in between is served as any request.
         !matches!(stream::peek(self.socket.as_fd()), Ok(1..))
     }
 
@@ -89,6 +93,9 @@ pub(crate) fn knows_secret(hello: &Hello, secret: &[u8; 16]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]
@@ -119,5 +126,32 @@ mod tests {
         assert!(may_connect(&[33], 0));
         assert!(may_connect(&[33], 33));
         assert!(!may_connect(&[33], 34));
+    }
+
+    fn pair() -> (Connection, UnixStream) {
+        let (ours, child) = UnixStream::pair().unwrap();
+        let peer = stream::peer(ours.as_fd()).unwrap();
+        (Connection::new(ours.into(), peer), child)
+    }
+
+    /// A child that sends afterwards finds out, before it has sent anything.
+    #[test]
+    fn an_idle_connection_is_given_up() {
+        let (connection, mut child) = pair();
+        assert!(connection.give_up());
+        assert!(child.write_all(b"request").is_err());
+    }
+
+    /// What had come can be read, whether it came before the look at the connection or right behind it.
+    #[test]
+    fn a_request_that_has_come_is_not_given_up() {
+        let (connection, mut child) = pair();
+        child.write_all(b"request").unwrap();
+        assert!(!connection.give_up());
+        assert!(!connection.close_to_child());
+        let mut ours = UnixStream::from(connection.as_fd().try_clone_to_owned().unwrap());
+        let mut text = [0; 7];
+        ours.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"request");
     }
 }

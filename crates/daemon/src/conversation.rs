@@ -276,6 +276,7 @@ impl<'p> Speaker<'p> {
             apache_request: None,
         };
         let mut outcome = process.runtime.handle(&request, &mut answer);
+        process.end_copy("finish its answer");
         if outcome == Outcome::Reload && process.checks_deploy(&request) {
             // Nothing was run: the code that is there answers, until a replacement has shown that it can.
             process.life.ask_deploy(process.runtime.stamp(&request));

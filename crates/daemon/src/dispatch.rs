@@ -461,4 +461,4 @@ fn listener_event() -> EpollEvent {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

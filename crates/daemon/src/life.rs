@@ -241,3 +241,58 @@ fn deadline_in(seconds: u64) -> u64 {
 fn is_over(deadline: u64, now: u64) -> bool {
     deadline > 0 && now >= deadline
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::tests::Group;
+
+    fn serving() -> (Life, Group) {
+        let life = Life::new("site").unwrap();
+        life.serve();
+        (life, Group::new(1))
+    }
+
+    /// DMN-530: the first reason counts: that of the replacement that was asked for, before that of the order to drain or stop.
+    #[test]
+    fn the_reason_of_the_wish_comes_first() {
+        let wish = Reason::MaximumRequests;
+        let (life, group) = serving();
+        life.ask_replacement(wish);
+        life.ask_replacement(Reason::RestartInterval);
+        assert!(life.drain(Reason::ScriptReload, &group.dispatch, None, false));
+        assert_eq!(life.reason(), Some(wish));
+        life.stop(Reason::ShutdownSignal, &group.dispatch);
+        assert_eq!(life.phase(), Phase::Stopping { reason: wish });
+
+        let (life, group) = serving();
+        life.ask_replacement(wish);
+        life.stop(Reason::ShutdownSignal, &group.dispatch);
+        assert_eq!(life.reason(), Some(wish));
+
+        let (life, group) = serving();
+        assert!(life.drain(Reason::ScriptReload, &group.dispatch, None, false));
+        assert_eq!(life.reason(), Some(Reason::ScriptReload));
+    }
+
+    /// The supervisor is told of a wish once, and of draining only where it does not know; then with the reason that counts.
+    #[test]
+    fn the_supervisor_is_told_what_it_does_not_know() {
+        let told = |reason, draining| FromDaemon::Replace { reason, draining };
+        let (life, group) = serving();
+        life.ask_replacement(Reason::MaximumRequests);
+        life.ask_replacement(Reason::MaximumRequests);
+        assert_eq!(life.take_untold(), [told(Reason::MaximumRequests, false)]);
+        assert!(life.drain(Reason::ScriptReload, &group.dispatch, None, true));
+        assert_eq!(life.take_untold(), [told(Reason::MaximumRequests, true)]);
+        assert!(!life.drain(Reason::ScriptReload, &group.dispatch, None, true));
+        assert_eq!(life.take_untold(), []);
+
+        let (life, group) = serving();
+        assert!(life.drain(Reason::ScriptReload, &group.dispatch, None, false));
+        assert_eq!(life.take_untold(), []);
+        // Nobody replaces a process that was told to go.
+        life.ask_replacement(Reason::MaximumRequests);
+        assert_eq!(life.take_untold(), []);
+    }
+}

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use wsgi_core::control::{FromDaemon, ToDaemon};
 use wsgi_sys::control::{ControlSocket, Received};
-use wsgi_sys::process::SoleThread;
+use wsgi_sys::process::{SoleThread, descriptor_limit};
 
 /// Exit status of a process that could not start (DMN-118), and of one that ended by force (DMN-520).
 const EXIT_FAILED: u8 = 255;
@@ -80,14 +80,15 @@ fn main() -> ExitCode {
 
 /// Tells the supervisor why there is no process (DMN-118). It logs, and throttles the next attempt.
 fn fail(control: &ControlSocket, error: &start::StartError) -> ExitCode {
+    let text = format!("{error}{}", error.remedy(descriptor_limit()));
     let failed = FromDaemon::Failed {
         code: error.code(),
         level: error.level() as u8,
-        text: error.to_string(),
+        text: text.clone(),
     };
     if control.send(&failed).is_err() {
         // Nobody to tell but the error log.
-        eprintln!("mod_wsgi-daemon: WSGI{:04}: {error}", error.code());
+        eprintln!("mod_wsgi-daemon: WSGI{:04}: {text}", error.code());
     }
     if let Some(code) = error.summary_code() {
         log::coded(

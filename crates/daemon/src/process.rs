@@ -6,7 +6,7 @@ use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
 use wsgi_runtime_api::REQUEST_MODULE;
 use wsgi_runtime_api::runtime::{Request, Runtime};
-use wsgi_sys::clock;
+use wsgi_sys::{clock, process as own};
 
 use crate::dispatch::Dispatch;
 use crate::life::Life;
@@ -23,6 +23,8 @@ pub(crate) struct Process {
     finished: AtomicU64,
     /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
     pub(crate) first_request: AtomicU64,
+    /// Of the process that serves, not of one that an application forked.
+    pid: u32,
 }
 
 /// What the clock sees of a request thread. A cache line of its own, because its thread writes it for each request.
@@ -114,6 +116,20 @@ impl Process {
             desks,
             finished: AtomicU64::new(0),
             first_request: AtomicU64::new(0),
+            pid: own::id(),
+        }
+    }
+
+    /// Whether this is a copy that an application forked.
+    pub(crate) fn is_copy(&self) -> bool {
+        own::id() != self.pid
+    }
+
+    /// Ends a copy that comes back from the application: it shares connections, listener and board with the process that serves,
+    /// would answer the request a second time and take requests from then on. `what` it was about to do.
+    pub(crate) fn end_copy(&self, what: &str) {
+        if self.is_copy() {
+            end_copy(what, self.pid);
         }
     }
 
@@ -210,6 +226,20 @@ impl Process {
         u32::try_from(waiting).expect("a process has fewer than 65536 threads")
     }
 }
+
+/// WSGI5209, and the end of this process without any exit handler.
+pub(crate) fn end_copy(what: &str, original: u32) -> ! {
+    let text = format!(
+        "process {} was forked by an application of process {original} and was about to {what}; it ends. A forked process has \
+         to end by os._exit()",
+        own::id()
+    );
+    log::coded(5209, Level::Error, text);
+    own::exit_now(COPY_STATUS)
+}
+
+/// As for a signal that reaches a copy (DMN-506).
+const COPY_STATUS: i32 = 255;
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
         .name("wsgi-control".into())
         .spawn(move || obey(&listening, limit))
         .map_err(|source| StartError::Thread { ordinal: 0, source })?;
-    load_scripts(&shared.runtime, &shared.settings.preload);
+    load_scripts(&shared.runtime, &shared.settings.preload, |_| {});
     // It ends as it is told to; SystemExit would come up in the middle of Python's finalisation.
     signals::ignore(libc::SIGTERM).map_err(StartError::Signals)?;
     log::record(

@@ -101,6 +101,14 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(wanted)
 }
 
+/// How many descriptors this process may have now (soft limit); None if that is not known.
+pub fn descriptor_limit() -> Option<u64> {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .ok()
+        .map(|(soft, _)| soft)
+}
+
 /// Stack size that the C library would give a thread: the soft limit of the stack, or None if that is unlimited.
 pub fn default_stack_size() -> Option<u64> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
@@ -193,5 +201,6 @@ mod tests {
         let given = raise_descriptor_limit().unwrap();
         assert!(given >= before && given <= hard);
         assert_eq!(raise_descriptor_limit().unwrap(), given);
+        assert_eq!(descriptor_limit(), Some(given));
     }
 }

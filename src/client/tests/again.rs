@@ -193,3 +193,24 @@ fn a_body_that_is_gone_is_not_sent_again() {
         assert!(rig.listener.accept().is_err(), "it was sent again");
     }
 }
+
+/// A script hangs while its group starts: the record of the request names that as the cause, unless a process
+/// serves.
+#[test]
+fn a_group_that_is_still_starting_is_named() {
+    let rig = Rig::new();
+    rig.board.assign(0, 1);
+    let failure = rig
+        .forward(&mut Side::default(), BodyFacts::None, SHORT)
+        .unwrap_err();
+    assert_eq!((failure.status(), failure.code()), (Some(504), Some(5063)));
+    let record = failure.record().unwrap();
+    assert!(record.contains("group 'g'"), "{record}");
+    assert!(record.contains("still starting"), "{record}");
+    rig.board.set_phase(0, Phase::Serving);
+    rig.board.assign(1, 2);
+    let failure = rig
+        .forward(&mut Side::default(), BodyFacts::None, SHORT)
+        .unwrap_err();
+    assert_eq!((failure.status(), failure.code()), (Some(504), Some(145)));
+}

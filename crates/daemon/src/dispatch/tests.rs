@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use super::*;
 
-struct Group {
-    dispatch: Dispatch,
+/// A process and its group.
+pub(crate) struct Group {
+    pub(crate) dispatch: Dispatch,
     /// As the group's children see it.
-    board: Board,
+    pub(crate) board: Board,
     folder: tempfile::TempDir,
 }
 
 impl Group {
     /// One process that serves with `threads` threads.
-    fn new(threads: u32) -> Group {
+    pub(crate) fn new(threads: u32) -> Group {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -45,15 +46,26 @@ impl Group {
         UnixStream::connect(self.socket()).unwrap()
     }
 
+    /// What a request thread would wake for now.
+    fn event(&self) -> Option<u64> {
+        let mut events = [EpollEvent::empty()];
+        let epoll = &self.dispatch.epoll;
+        let count = epoll.wait(&mut events, EpollTimeout::ZERO).unwrap();
+        (count == 1).then(|| events[0].data())
+    }
+
     /// Whether a request thread would wake for the listener now.
     fn wakes_for_listener(&self) -> bool {
-        let mut events = [EpollEvent::empty()];
-        let count = self
-            .dispatch
-            .epoll
-            .wait(&mut events, EpollTimeout::ZERO)
-            .unwrap();
-        count == 1 && events[0].data() == LISTENER
+        self.event() == Some(LISTENER)
+    }
+
+    /// A connection that is kept, and the child's end.
+    fn kept(&self) -> (Arc<Connection>, UnixStream) {
+        let child = self.connect();
+        assert!(self.wakes_for_listener());
+        let (connection, _claim) = self.dispatch.accept().expect("one waits");
+        assert!(self.dispatch.keep(&connection));
+        (connection, child)
     }
 }
 
@@ -120,4 +132,58 @@ fn the_backlog_is_left_to_others_when_a_process_drains() {
     assert!(busy.into_owed());
     let owed = group.dispatch.promised();
     assert!(group.dispatch.accept_owed(owed).is_none());
+}
+
+/// DMN-404: an accept that fails gives its claim back, once, and leaves the listener disarmed until the clock tries again.
+#[test]
+fn a_failed_accept_gives_its_claim_back() {
+    let group = Group::new(2);
+    // The listener wakes, and every accept fails: EINVAL, where EAGAIN does not come first.
+    let listener = group.dispatch.listener.as_fd();
+    stream::shutdown(listener, stream::Shutdown::Read);
+    nix::fcntl::fcntl(
+        listener,
+        nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()),
+    )
+    .unwrap();
+    assert!(group.wakes_for_listener());
+    assert!(group.dispatch.accept().is_none());
+    assert_eq!(group.board.idle(0), 2, "given back, and once");
+    assert!(!group.wakes_for_listener(), "it would fail again at once");
+    group.dispatch.arm_waiting_listener();
+    assert!(group.wakes_for_listener());
+
+    assert!(group.board.claim(0, 7));
+    let owed = group.dispatch.promised();
+    assert!(group.dispatch.accept_owed(owed).is_none());
+    assert_eq!(group.board.idle(0), 2, "given back, and once");
+}
+
+/// A program that the application started may hold a connection open: what was closed wakes nobody all the same, and least
+/// of all for the connection that has its number next.
+#[test]
+fn a_closed_connection_wakes_nobody() {
+    let group = Group::new(1);
+    let (connection, _child) = group.kept();
+    let _inherited = connection.as_fd().try_clone_to_owned().unwrap();
+    group.dispatch.close(&connection);
+    drop(connection);
+    assert_eq!(group.event(), None);
+
+    let (connection, _child) = group.kept();
+    let _inherited = connection.as_fd().try_clone_to_owned().unwrap();
+    drop(connection);
+    assert!(group.dispatch.evict(), "nobody uses it");
+    assert_eq!(group.event(), None);
+}
+
+/// A connection on which a request has come is not given up for its descriptor, nor is one that a thread holds.
+#[test]
+fn connections_in_use_are_not_evicted() {
+    let group = Group::new(1);
+    let (connection, mut child) = group.kept();
+    assert!(!group.dispatch.evict(), "this thread holds it");
+    std::io::Write::write_all(&mut child, b"request").unwrap();
+    drop(connection);
+    assert!(!group.dispatch.evict(), "a request waits on it");
 }

@@ -1,5 +1,6 @@
 //! Why a daemon cannot start, in words that a person can act on.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,6 +11,9 @@ use wsgi_sys::identity::IdentityError;
 use wsgi_sys::trust::TrustError;
 
 use crate::log::Level;
+
+/// Fewer descriptors than this are too few for Python and its modules, whatever of it was told that it cannot have one.
+const FEW_DESCRIPTORS: u64 = 32;
 
 /// The step of start-up that failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +71,7 @@ pub(crate) enum StartError {
     NoUserEntry(u32),
     /// WSGI0027.
     #[error("cannot receive signals: {0}")]
-    Signals(io::Error),
+    Signals(#[source] io::Error),
     /// WSGI0022.
     #[error(
         "cannot create request thread {ordinal}: {source}; see the limits of the user, and stack-size"
@@ -97,7 +101,7 @@ pub(crate) enum StartError {
     },
     /// The epoll set or its wake-up.
     #[error("cannot wait for requests: {0}")]
-    Dispatch(io::Error),
+    Dispatch(#[source] io::Error),
     /// The runtime is not one that root may load.
     #[error("Python runtime: {0}")]
     Trust(#[from] TrustError),
@@ -131,6 +135,26 @@ impl StartError {
             StartError::Trust(_) => 5206,
             StartError::NotLoaded(_) => NOT_LOADED,
             StartError::Runtime(_) | StartError::Python { .. } => 28,
+        }
+    }
+
+    /// The end of the record where it is the limit of descriptors that the process has met, `limit` being that; empty otherwise.
+    pub(crate) fn remedy(&self, limit: Option<u64>) -> String {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        let mut has_none = false;
+        while let Some(error) = cause {
+            let number = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::raw_os_error);
+            has_none |= number == Some(libc::EMFILE);
+            cause = error.source();
+        }
+        match limit {
+            Some(limit) if has_none || limit < FEW_DESCRIPTORS => format!(
+                "; this process may open {limit} files only: raise the limit that Apache is started with (LimitNOFILE, \
+                 ulimit -n)"
+            ),
+            _ => String::new(),
         }
     }
 
@@ -180,5 +204,18 @@ mod tests {
             source: source(),
         };
         assert_eq!((thread.code(), thread.summary_code()), (22, None));
+    }
+
+    /// DMN-540: a limit that was met is named with its remedy, also where the one who met it hides the cause; other errors
+    /// are not blamed on it.
+    #[test]
+    fn a_limit_of_descriptors_has_a_remedy() {
+        let met = StartError::Dispatch(io::Error::from_raw_os_error(libc::EMFILE));
+        assert!(met.remedy(Some(1024)).contains("LimitNOFILE"));
+        let hidden = StartError::NotLoaded("/srv/app.wsgi".into());
+        assert!(hidden.remedy(Some(9)).contains("9 files only"));
+        assert_eq!(hidden.remedy(Some(1024)), "");
+        let other = StartError::Signals(io::Error::from_raw_os_error(libc::EACCES));
+        assert_eq!(other.remedy(Some(1024)), "");
     }
 }

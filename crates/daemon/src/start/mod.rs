@@ -3,6 +3,7 @@
 
 mod error;
 mod surroundings;
+mod watch;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -22,11 +23,12 @@ use wsgi_sys::trust::trusted_file;
 use wsgi_sys::{passwd, process as own};
 
 pub(crate) use error::StartError;
+use watch::Watch;
 
 use crate::dispatch::{Dispatch, DispatchOptions};
 use crate::life::Life;
 use crate::log::{self, DaemonHost, Level};
-use crate::process::Process;
+use crate::process::{Process, end_copy};
 
 /// The descriptors that the supervisor hands over.
 pub(crate) struct Inherited {
@@ -104,13 +106,16 @@ pub(crate) fn run(
         Some(runtime) => runtime,
         None => open_runtime(&settings)?,
     };
-    runtime
-        .start::<DaemonHost>(&settings.python)
-        .map_err(|source| python_failed(source, &settings))?;
-    let is_service = settings.threads == 0;
-    if !is_service {
-        preload(&runtime, &settings, control)?;
-    }
+    Watch::over(&settings.group, &board, settings.stack_size, |watch| {
+        runtime
+            .start::<DaemonHost>(&settings.python)
+            .map_err(|source| python_failed(source, &settings))?;
+        if settings.threads == 0 {
+            // A service script is what such a process is for, and may take as long as it likes.
+            return Ok(());
+        }
+        preload(&runtime, &settings, control, watch)
+    })?;
 
     let options = DispatchOptions {
         slot: settings.slot,
@@ -205,9 +210,14 @@ fn preload(
     runtime: &Runtime,
     settings: &DaemonSettings,
     control: &ControlSocket,
+    watch: &Watch<'_>,
 ) -> Result<(), StartError> {
     let scripts = &settings.preload;
-    let missing = load_scripts(runtime, scripts);
+    let original = own::id();
+    let missing = load_scripts(runtime, scripts, |script| watch.loads(script));
+    if own::id() != original {
+        end_copy("serve requests", original);
+    }
     let name = |index: &u32| Some(scripts.get(*index as usize)?.script.clone());
     if let Some(script) = missing
         .iter()
@@ -228,13 +238,19 @@ fn preload(
 }
 
 /// Loads import scripts in order (API-049); failures were logged and the next one follows. Indexes of those that failed.
-pub(crate) fn load_scripts(runtime: &Runtime, scripts: &[Preload]) -> Vec<u32> {
+/// `begins` is told each script before.
+pub(crate) fn load_scripts(
+    runtime: &Runtime,
+    scripts: &[Preload],
+    mut begins: impl FnMut(&str),
+) -> Vec<u32> {
     let mut missing = Vec::new();
     for (index, preload) in (0..).zip(scripts) {
         let Preload {
             script,
             application_group,
         } = preload;
+        begins(script);
         match runtime.load(script.as_bytes(), application_group.as_bytes()) {
             Ok(true) => {}
             Ok(false) => missing.push(index),

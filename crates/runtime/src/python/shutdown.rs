@@ -41,9 +41,11 @@ pub(crate) fn stop() {
             thread::end_others(sub, state);
         }
         sub.through_door(finish::join_threads);
+        // Not left to the end of the interpreter, because they may start threads.
+        sub.through_door(finish::run_exit_functions);
+        sub.through_door(finish::join_threads);
         if thread::count_in(sub) > 1 {
             // CPython ends the process if an interpreter is ended under a running (daemon) thread.
-            sub.through_door(finish::run_exit_functions);
             // SAFETY: attached above.
             unsafe { ffi::PyEval_SaveThread() };
             let text = format!(

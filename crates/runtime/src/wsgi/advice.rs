@@ -73,6 +73,8 @@ fn kind(class: &str, text: &str) -> Option<Kind> {
         ]),
         // numpy 1, torch: static types are documented a second time
         "RuntimeError" => says(&["already has a docstring"]),
+        // PyO3 with Python 3.14: no check, but classes of the first interpreter, which no ABC of another one accepts
+        "TypeError" => says(&["_abc_impl is set to a wrong type"]),
         _ => false,
     };
     if first_only {
@@ -150,6 +152,12 @@ mod tests {
                 "implement_array_function method already has a docstring",
                 Some(Kind::FirstOnly),
             ),
+            (
+                "TypeError",
+                "_abc_impl is set to a wrong type",
+                Some(Kind::FirstOnly),
+            ),
+            ("TypeError", "'int' object is not callable", None),
             (
                 "ImportError",
                 "module _speedups does not support loading in subinterpreters",

@@ -5,10 +5,17 @@ use pyo3::prelude::*;
 use super::process::{self, ERROR};
 use super::report;
 
-/// Waits for threads of the application that are not daemon threads (API-062).
+/// Waits for threads of the application that are not daemon threads (API-062). Before that it tells the idle threads of
+/// `concurrent.futures` to end, which do not end by themselves.
 pub(crate) fn join_threads(py: Python<'_>) {
     let join = || -> PyResult<()> {
         let threading = py.import("threading")?;
+        // As CPython's `threading._shutdown` does it, which cannot be called twice. Taken off the list, to be called once.
+        if let Some(functions) = threading.getattr_opt("_threading_atexits")? {
+            while functions.len()? > 0 {
+                functions.call_method0("pop")?.call0()?;
+            }
+        }
         let main = threading.call_method0("main_thread")?;
         let current = threading.call_method0("current_thread")?;
         for thread in threading.call_method0("enumerate")?.try_iter()? {
@@ -30,7 +37,7 @@ pub(crate) fn join_threads(py: Python<'_>) {
     }
 }
 
-/// Runs the functions registered with atexit, in an interpreter that will not be ended.
+/// Runs the functions registered with atexit, which are forgotten then.
 pub(crate) fn run_exit_functions(py: Python<'_>) {
     let run = || py.import("atexit")?.call_method0("_run_exitfuncs");
     if let Err(error) = run() {

@@ -134,12 +134,39 @@ fn traceback(py: Python<'_>, error: &PyErr) -> Vec<String> {
         split(&module.call_method1("format_exception", arguments)?)
     };
     // A failure of the report must not replace what it reports (REQ-806).
-    formatted().unwrap_or_else(|second| {
-        vec![
-            format!("(no traceback: {})", kind(py, &second)),
-            kind(py, error),
-        ]
-    })
+    formatted().unwrap_or_else(|second| plain_traceback(py, error, &second))
+}
+
+/// The same in short, without a module of Python's: an extension module that was made for one interpreter can break the classes
+/// of another so badly that `traceback` cannot be imported any more.
+fn plain_traceback(py: Python<'_>, error: &PyErr, second: &PyErr) -> Vec<String> {
+    let mut lines = vec![format!(
+        "Traceback (most recent call last; `traceback` itself fails: {}):",
+        described(py, second)
+    )];
+    let mut next = error.traceback(py).map(Bound::into_any);
+    while let Some(entry) = next.take().filter(|entry| !entry.is_none()) {
+        let place = || -> PyResult<String> {
+            let code = entry.getattr("tb_frame")?.getattr("f_code")?;
+            let (file, name) = (code.getattr("co_filename")?, code.getattr("co_name")?);
+            let line = entry.getattr("tb_lineno")?;
+            Ok(format!("  File \"{file}\", line {line}, in {name}"))
+        };
+        // What cannot be asked for its place has none to show.
+        lines.extend(place());
+        next = entry.getattr("tb_next").ok();
+    }
+    lines.push(described(py, error));
+    lines
+}
+
+/// Class and text, on one line.
+fn described(py: Python<'_>, error: &PyErr) -> String {
+    let class = kind(py, error);
+    match error.value(py).str() {
+        Ok(text) => format!("{class}: {}", text.to_string_lossy().replace('\n', " ")),
+        Err(_) => class,
+    }
 }
 
 fn split(texts: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {

@@ -1,17 +1,21 @@
 //! What is configured, in words: for `httpd -t -D DUMP_WSGI`, and the warnings that are also logged when Apache starts.
 //!
 //! Pure: a plain description goes in, lines come out. `plan` works out where each URL prefix runs, `warnings` what may not be as
-//! intended, `lines` writes it down. Nothing here makes a configuration fail. In the httpd parent, when the configuration has
+//! intended (`taken` and `exposed` with the directives of other modules, `tree`), `lines` writes it down. Nothing here makes a configuration fail. In the httpd parent, when the configuration has
 //! been read.
 
 mod doubts;
+mod exposed;
 mod lines;
 mod plan;
+mod taken;
+mod tree;
 mod warnings;
 
-use super::{Global, ServerConfig};
+use super::{Global, Origin, ServerConfig};
 
 pub use plan::{Mount, Plan, Runs};
+pub use tree::Directive;
 pub use warnings::{Check, Finding, Warning};
 
 /// A server of the configuration.
@@ -27,6 +31,8 @@ pub struct ServerView<'a> {
     pub config: &'a ServerConfig,
     /// DocumentRoot.
     pub document_root: Option<String>,
+    /// Where its `<VirtualHost>` is written; None for the main server.
+    pub defined_at: Option<Origin>,
 }
 
 /// A process that runs Python, as far as the settings do not say it.
@@ -50,6 +56,8 @@ pub struct Description<'a> {
     pub children: ProcessView,
     /// The daemon groups, in the order of `Global::daemon_groups`.
     pub groups: Vec<ProcessView>,
+    /// The directives of all modules that [`Directive::is_wanted`] names, and all sections; empty if not known.
+    pub tree: Vec<Directive>,
     /// Whether a regular expression of a section matches a text.
     pub matches: &'a dyn Fn(&str, &str) -> bool,
 }

@@ -64,6 +64,13 @@ pub struct Mount {
     pub doubts: Vec<String>,
 }
 
+impl Mount {
+    /// Whether it is the same line of the configuration, perhaps in another server that inherits it.
+    pub(super) fn is_same(&self, other: &Mount) -> bool {
+        self.origin == other.origin && self.url == other.url && self.written_in == other.written_in
+    }
+}
+
 /// What [`super::report`] works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -312,19 +319,20 @@ pub(super) fn is_below(path: &str, folder: &str) -> bool {
 }
 
 /// The folders on the way to a file, from the root on.
-fn folders(path: &str) -> impl Iterator<Item = &str> {
+pub(super) fn folders(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(end, _)| match end {
         0 => "/",
         _ => &path[..end],
     })
 }
 
-fn base_name(path: &str) -> &str {
+/// What follows the last slash.
+pub(super) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 /// `*` and `?` stand for anything but a slash, `[...]` for one of a set.
-fn fits(glob: &str, text: &str) -> bool {
+pub(super) fn fits(glob: &str, text: &str) -> bool {
     let mut characters = glob.chars();
     let Some(first) = characters.next() else {
         return text.is_empty();

@@ -1,5 +1,7 @@
 //! A configuration in words.
 
+mod others;
+
 use super::*;
 use crate::config::{Alias, DaemonGroup, DaemonOptions, ImportScript, Layer, Origin, Section};
 
@@ -70,6 +72,7 @@ fn with(aliases: Vec<Alias>, mut global: Global, test: impl FnOnce(&Description<
             shown: "main server".into(),
             config: &config,
             document_root: Some("/var/www".into()),
+            defined_at: None,
         }],
         children: ProcessView {
             python: "3.11".into(),
@@ -77,6 +80,7 @@ fn with(aliases: Vec<Alias>, mut global: Global, test: impl FnOnce(&Description<
             group: "gid 33".into(),
         },
         groups: vec![ProcessView::default(); global.daemon_groups.len()],
+        tree: Vec::new(),
         matches: &|expression, text| text.contains(expression.trim_matches(['^', '$'])),
     };
     let plan = Plan::of(&description);

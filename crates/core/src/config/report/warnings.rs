@@ -5,7 +5,8 @@ use crate::config::{Alias, HandlerScript, Layer, NoticeLevel};
 use crate::request::alias::match_alias;
 use crate::request::routing::{self, GroupFacts, RoutingFacts, ServerFacts};
 
-use super::plan::is_below;
+use super::exposed::in_document_root;
+use super::taken::behind_mod_alias;
 use super::{Description, Mount, Plan, Runs};
 
 /// A warning.
@@ -136,7 +137,7 @@ pub(super) fn checks(description: &Description<'_>, mounts: &[Mount]) -> Vec<Che
 }
 
 /// The part of a target that is the same for all requests.
-fn fixed_part(mount: &Mount) -> &str {
+pub(super) fn fixed_part(mount: &Mount) -> &str {
     match mount.target.split_once('$') {
         Some((fixed, _)) if mount.is_match => match fixed.rsplit_once('/') {
             Some(("", _)) => "/",
@@ -147,7 +148,8 @@ fn fixed_part(mount: &Mount) -> &str {
     }
 }
 
-fn shown(mount: &Mount) -> String {
+/// A mount for people.
+pub(super) fn shown(mount: &Mount) -> String {
     let directive = if mount.is_match {
         "WSGIScriptAliasMatch"
     } else {
@@ -199,6 +201,9 @@ pub(super) fn all(
         add(NoticeLevel::Warn, text);
     }
     for text in shadowed(description, plan) {
+        add(NoticeLevel::Warn, text);
+    }
+    for text in behind_mod_alias(description, plan) {
         add(NoticeLevel::Warn, text);
     }
     for text in in_document_root(description, plan) {
@@ -319,15 +324,12 @@ fn undefined_groups(description: &Description<'_>) -> Vec<String> {
 
 /// Aliases whose requests are refused in every server that has them.
 fn refused(description: &Description<'_>, plan: &Plan) -> Vec<String> {
-    let same = |one: &Mount, other: &Mount| {
-        one.origin == other.origin && one.url == other.url && one.written_in == other.written_in
-    };
     let mut found = Vec::new();
     for mount in &plan.mounts {
         let everywhere = plan
             .mounts
             .iter()
-            .filter(|other| same(mount, other))
+            .filter(|other| mount.is_same(other))
             .all(|other| refusal(description, other).is_some());
         if let Some(why) = refusal(description, mount).filter(|_| everywhere) {
             found.push(format!(
@@ -405,7 +407,7 @@ fn shadowed(description: &Description<'_>, plan: &Plan) -> Vec<String> {
 const EVERYTHING: [&str; 8] = ["", "^", "/", "^/", ".*", "^.*", "^/.*", "^/(.*)"];
 
 /// Whether `earlier` takes every URL that `later` could take. In doubt it does not.
-fn takes_all(earlier: &Alias, later: &Alias) -> bool {
+pub(super) fn takes_all(earlier: &Alias, later: &Alias) -> bool {
     match (earlier.is_match, later.is_match) {
         (true, _) if EVERYTHING.contains(&earlier.url.as_str()) => true,
         (true, true) => earlier.url == later.url,
@@ -436,34 +438,4 @@ fn literal_folder(expression: &str) -> Option<&str> {
     };
     let slash = literal[..certain].rfind('/')?;
     Some(&literal[..=slash])
-}
-
-/// Scripts that Apache also serves as text.
-fn in_document_root(description: &Description<'_>, plan: &Plan) -> Vec<String> {
-    let mut found = Vec::new();
-    for mount in plan.mounts.iter().filter(|mount| mount.section.is_none()) {
-        let server = &description.servers[mount.server];
-        let Some(root) = &server.document_root else {
-            continue;
-        };
-        let path = fixed_part(mount);
-        if !is_below(path, root) || !path.starts_with('/') {
-            continue;
-        }
-        let url = format!(
-            "/{}",
-            path[root.trim_end_matches('/').len()..].trim_start_matches('/')
-        );
-        let covered = server.config.aliases.iter().any(|alias| {
-            !alias.is_match && match_alias(alias.url.as_bytes(), url.as_bytes()).is_some()
-        });
-        if !covered {
-            found.push(format!(
-                "WSGI5033: the script of {}, '{path}', is below the DocumentRoot '{root}': its source may be had as {url}; \
-                 move it elsewhere.",
-                shown(mount)
-            ));
-        }
-    }
-    found
 }
