@@ -9,7 +9,7 @@ const CLIENTS: usize = 3;
 /// Of each; mod_http2 begins with six of a client until it takes something.
 const STREAMS: usize = 5;
 
-/// As many bytes as the query says, then it waits for the file that the path names, if it names one, and gives three more.
+/// As many bytes as the query says, then it waits for the file that the path names, if it names one, and gives three more. A body it gives back.
 /// `sent` and `ended` grow by a byte for each answer that came so far.
 const APP: &str = "import os, threading, time
 
@@ -22,6 +22,10 @@ def mark(name):
 
 def application(environ, start_response):
     start_response('200 OK', [])
+    if environ['REQUEST_METHOD'] == 'POST':
+        yield from iter(lambda: environ['wsgi.input'].read(10000), b'')
+        mark('ended')
+        return
     left = int(environ['QUERY_STRING'])
     while left:
         piece = block[:left]
@@ -119,6 +123,22 @@ fn an_answer_goes_on(mpm: Mpm, _: Mode) {
     assert!(stream.body == [pattern(SIZE), b"end".to_vec()].concat());
 }
 matrix!(an_answer_goes_on: event worker / daemon);
+
+/// Issue, DMN-244: a stream that takes nothing of its answer while it sends its body does not hold its application either, which reads
+/// on.
+#[test]
+fn an_echo() {
+    const SIZE: usize = 2_000_000;
+    let server = site(Mpm::Event, "request-spool=0")
+        .config("WSGIChunkedRequest On")
+        .start();
+    let mut client = Client::new(&server, 0);
+    let id = client.post("/", &pattern(SIZE));
+    wait_for(&server, "ended", 1);
+    client.open(id, 1 << 30);
+    let stream = client.read_to_end(id);
+    assert!(stream.is_ok && stream.is_whole && stream.body == pattern(SIZE));
+}
 
 /// DMN-331: a streaming answer is not held back, be its pieces small or larger than what httpd keeps of a stream.
 #[test]
