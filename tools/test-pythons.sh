@@ -17,9 +17,12 @@ fi
 # With mounts and processes of its own, so that nothing stays mounted in the tree and no server runs on, whatever happens.
 if [[ -z ${WSGI_PRIVATE_MOUNTS:-} ]]; then
     cargo fetch --quiet --locked
-    WSGI_PRIVATE_MOUNTS=1 exec timeout --kill-after=60 "${BOUND:-1h}" \
+    WSGI_PRIVATE_MOUNTS=1 exec timeout --foreground --signal=KILL "${BOUND:-1h}" \
         unshare --mount --pid --fork --kill-child --propagation private "$0" "$@"
 fi
+
+# The first process of a namespace has no default for signals.
+trap "exit 130" INT TERM
 
 inside() {
     chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
