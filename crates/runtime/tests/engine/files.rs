@@ -1,5 +1,7 @@
 //! `wsgi.file_wrapper`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use wsgi_runtime_api::{Outcome, SEND_LAST};
 
 use crate::{evaluate, python, raises};
@@ -58,7 +60,10 @@ assert r() is None",
 }
 
 fn from_file(headers: &str, code: &str) -> crate::host::Answer {
-    let file = python().file("data.bin", b"0123456789");
+    // Each of the tests, which run at the same time, has its own: writing a file empties it first.
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let file = python().file(&format!("data{count}.bin"), b"0123456789");
     python().get_from(&format!(
         "class Wrapper:
     pass

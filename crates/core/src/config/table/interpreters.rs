@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Directive] = &[
         default: "Off",
         since: "6.0.0",
         help: "On: sub-interpreters have a global lock of their own (Python 3.12 and later), so that they run in parallel.",
-        doc: "On: sub-interpreters have a global lock of their own (Python 3.12 and later), so that they run in parallel.",
+        doc: "On: sub-interpreters have a global lock of their own (Python 3.12 and later), so that they run in parallel. Extension modules have to support that; an import of one that does not fails (WSGI5220). Take Python 3.14 or later: Python 3.13 corrupts its own memory, and the process crashes, where several interpreters use datetime or sqlite3 at the same time.",
         example: "WSGIPerInterpreterGIL On",
         in_interpreter_options: true,
         set: |n, a, p| set::global_switch(n, a, p, |g| &mut g.rule().per_interpreter_gil),
