@@ -69,7 +69,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_brigade_create",
     "apr_brigade_cleanup",
     "apr_brigade_insert_file",
-    "apr_bucket_(eos|flush|transient)_create",
+    "apr_bucket_(eos|flush|heap|transient)_create",
     "apr_bucket_file_enable_mmap",
     // regular expressions
     "ap_regcomp",
@@ -93,7 +93,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_socket_timeout_(get|set)",
     "apr_strerror",
     "apr_temp_dir_get",
-    "apr_table_(addn|elts|get|setn|unset)",
+    "apr_table_(addn|elts|get|mergen|setn|unset)",
     "wsgi_shim_.*",
 ];
 

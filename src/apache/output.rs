@@ -17,6 +17,9 @@ const HTTP_1_1: i32 = 1001;
 /// client. More than this httpd writes on its own as it comes, as far as the client takes it.
 const SMALL: u64 = 8000;
 
+/// Bytes of a body that are kept for the filters of a HEAD over HTTP/2.
+const JOINED: u64 = 256 * 1024;
+
 /// What follows the data of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -51,6 +54,12 @@ pub struct Brigade<'r> {
     unflushed: u64,
     /// Whether httpd may still cut ranges out of the answer.
     may_cut: bool,
+    /// Whether the body is for nobody: HEAD, and no filter derives headers from it.
+    is_head_only: bool,
+    /// Whether a part of such a body was left out.
+    left_out: bool,
+    /// Whether the head has to wait for the end: HEAD over HTTP/2, where mod_http2 resets a stream whose end comes alone.
+    is_joined: bool,
     lives: PhantomData<&'r apr_bucket_brigade>,
 }
 
@@ -62,6 +71,9 @@ impl<'r> Brigade<'r> {
             raw: create_brigade(request),
             unflushed: 0,
             may_cut: true,
+            is_head_only: request.is_head() && !request.has_content_filters(),
+            left_out: false,
+            is_joined: request.is_head() && request.connection().is_stream(),
             lives: PhantomData,
         }
     }
@@ -151,19 +163,52 @@ impl<'r> Brigade<'r> {
                 continue;
             }
             self.keep_whole();
-            // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
-            let bucket = unsafe {
-                apache_sys::apr_bucket_transient_create(
-                    block.as_ptr().cast(),
-                    block.len(),
-                    self.allocator(),
-                )
+            if self.is_head_only {
+                // httpd would set a Content-Length of its own where all of it came at once (REQ-122).
+                self.left_out = true;
+                continue;
+            }
+            let bucket = if self.is_joined {
+                // SAFETY: the block is copied: without a function to free it the bucket does not keep the pointer.
+                unsafe {
+                    apache_sys::apr_bucket_heap_create(
+                        block.as_ptr().cast(),
+                        block.len(),
+                        None,
+                        self.allocator(),
+                    )
+                }
+            } else {
+                // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
+                unsafe {
+                    apache_sys::apr_bucket_transient_create(
+                        block.as_ptr().cast(),
+                        block.len(),
+                        self.allocator(),
+                    )
+                }
             };
             self.append(bucket);
             self.unflushed = self.unflushed.saturating_add(block.len() as u64);
         }
+        if self.is_head_only && after == After::More {
+            return Ok(());
+        }
+        if self.is_joined && self.unflushed < JOINED && after != After::End {
+            if after == After::UnsizedEnd {
+                return self.pass([], After::End);
+            }
+            return Ok(());
+        }
+        self.is_joined = false;
         match after {
             After::More => {}
+            After::UnsizedEnd if self.left_out => {
+                // The end alone would be counted as an empty body.
+                self.left_out = false;
+                self.pass([], After::Flush)?;
+                return self.pass([], After::End);
+            }
             After::UnsizedEnd if self.is_empty() => return self.pass([], After::End),
             After::UnsizedEnd => {
                 // httpd sets a Content-Length where the end comes with the first data, and where a content filter holds the
