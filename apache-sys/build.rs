@@ -95,7 +95,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_socket_timeout_(get|set)",
     "apr_strerror",
     "apr_temp_dir_get",
-    "apr_table_(addn|elts|get|setn|unset)",
+    "apr_table_(addn|elts|get|mergen|setn|unset)",
     "wsgi_shim_.*",
 ];
 

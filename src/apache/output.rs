@@ -25,6 +25,9 @@ const LEAST_STREAM_MEMORY: usize = 1024;
 /// after each piece.
 const STREAM_PIECE: usize = 64 << 10;
 
+/// Bytes of a body that are kept for the filters of a HEAD over HTTP/2.
+const JOINED: u64 = 256 * 1024;
+
 /// What follows the data of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -61,6 +64,12 @@ pub struct Brigade<'r> {
     may_cut: bool,
     /// Where the client cannot be asked what it takes.
     outstanding: Option<Outstanding>,
+    /// Whether the body is for nobody: HEAD, and no filter derives headers from it.
+    is_head_only: bool,
+    /// Whether a part of such a body was left out.
+    left_out: bool,
+    /// Whether the head has to wait for the end: HEAD over HTTP/2, where mod_http2 resets a stream whose end comes alone.
+    is_joined: bool,
     lives: PhantomData<&'r apr_bucket_brigade>,
 }
 
@@ -73,6 +82,9 @@ impl<'r> Brigade<'r> {
             unflushed: 0,
             may_cut: true,
             outstanding: None,
+            is_head_only: request.is_head() && !request.has_content_filters(),
+            left_out: false,
+            is_joined: request.is_head() && request.connection().is_stream(),
             lives: PhantomData,
         }
     }
@@ -94,6 +106,9 @@ impl<'r> Brigade<'r> {
         let Some(outstanding) = self.outstanding.clone() else {
             return usize::MAX;
         };
+        if self.is_for_head() {
+            return usize::MAX;
+        }
         // What was appended goes its own way.
         if outstanding.bytes() >= LEAST_STREAM_MEMORY && self.is_empty() {
             // Nothing, which takes no room, makes mod_http2 release what is on its way.
@@ -189,13 +204,29 @@ impl<'r> Brigade<'r> {
         blocks: impl IntoIterator<Item = &'d [u8]>,
         after: After,
     ) -> Result<(), WriteError> {
-        if let Some(outstanding) = self.outstanding.clone() {
+        if let Some(outstanding) = self.outstanding.clone().filter(|_| !self.is_for_head()) {
             self.append_counted(blocks, &outstanding);
         } else {
             self.append_blocks(blocks);
         }
+        if self.is_head_only && after == After::More {
+            return Ok(());
+        }
+        if self.is_joined && self.unflushed < JOINED && after != After::End {
+            if after == After::UnsizedEnd {
+                return self.pass([], After::End);
+            }
+            return Ok(());
+        }
+        self.is_joined = false;
         match after {
             After::More => {}
+            After::UnsizedEnd if self.left_out => {
+                // The end alone would be counted as an empty body.
+                self.left_out = false;
+                self.pass([], After::Flush)?;
+                return self.pass([], After::End);
+            }
             After::UnsizedEnd if self.is_empty() => return self.pass([], After::End),
             After::UnsizedEnd => {
                 // httpd sets a Content-Length where the end comes with the first data, and where a content filter holds the
@@ -249,17 +280,39 @@ impl<'r> Brigade<'r> {
                 continue;
             }
             self.keep_whole();
-            // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
-            let bucket = unsafe {
-                apache_sys::apr_bucket_transient_create(
-                    block.as_ptr().cast(),
-                    block.len(),
-                    self.allocator(),
-                )
+            if self.is_head_only {
+                // httpd would set a Content-Length of its own where all of it came at once (REQ-122).
+                self.left_out = true;
+                continue;
+            }
+            let bucket = if self.is_joined {
+                // SAFETY: the block is copied: without a function to free it the bucket does not keep the pointer.
+                unsafe {
+                    apache_sys::apr_bucket_heap_create(
+                        block.as_ptr().cast(),
+                        block.len(),
+                        None,
+                        self.allocator(),
+                    )
+                }
+            } else {
+                // SAFETY: the block lives until the pass below returns; filters that keep transient buckets copy them before.
+                unsafe {
+                    apache_sys::apr_bucket_transient_create(
+                        block.as_ptr().cast(),
+                        block.len(),
+                        self.allocator(),
+                    )
+                }
             };
             self.append(bucket);
             self.unflushed = self.unflushed.saturating_add(block.len() as u64);
         }
+    }
+
+    /// Whether the body is for nobody, or waits in the brigade for its end.
+    fn is_for_head(&self) -> bool {
+        self.is_head_only || self.is_joined
     }
 
     /// Writes a small answer now that it is complete. The event MPM would do so after the handler: after the application's

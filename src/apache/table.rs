@@ -61,6 +61,14 @@ impl<'t> Table<'t> {
         unsafe { apache_sys::apr_table_addn(self.raw.as_ptr(), name.as_ptr(), value.as_ptr()) };
     }
 
+    /// Appends the value to that of the first entry of this name, behind a comma, or adds an entry; both texts are copied.
+    pub fn merge(&self, name: &[u8], value: &[u8]) {
+        let value = self.pool().copy_text(value);
+        let name = self.pool().copy_text(name);
+        // SAFETY: a live table; both texts live in its own pool.
+        unsafe { apache_sys::apr_table_mergen(self.raw.as_ptr(), name.as_ptr(), value.as_ptr()) };
+    }
+
     /// Removes all entries of this name.
     pub fn unset(&self, name: &CStr) {
         // SAFETY: a live table and a C string.

@@ -196,7 +196,12 @@ impl Apache for Requester<'_, '_> {
                         // As in embedded mode: the end of such a body is in doubt.
                         self.request.connection().close_after_answer();
                     }
-                    headers.add(name, value);
+                    if name.eq_ignore_ascii_case(b"Connection") {
+                        // As in embedded mode: httpd obeys the first entry only, and h2c is announced in one.
+                        headers.merge(name, value);
+                    } else {
+                        headers.add(name, value);
+                    }
                 }
                 if let Some(date) = answer.last_modified {
                     self.request.set_last_modified(date);

@@ -178,6 +178,9 @@ impl host::Transport for Transport<'_> {
                 // Set below, from the number.
             } else if name.eq_ignore_ascii_case(b"WWW-Authenticate") {
                 request.err_headers_out().add(name, value);
+            } else if name.eq_ignore_ascii_case(b"Connection") {
+                // httpd obeys the first entry only, and announces other protocols (h2c) in one of its own.
+                request.headers_out().merge(name, value);
             } else {
                 if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
                     // The application frames the body itself, and httpd does not look at it: its end is in doubt.
