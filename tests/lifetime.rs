@@ -264,3 +264,20 @@ def application(environ, start_response):
     }
 }
 matrix!(forked_copies: event prefork);
+
+/// DMN-460, DMN-620: what `wsgi.run_once` promises holds: no process gets a second request.
+#[test]
+fn one_request_for_each_process() {
+    if !subject().is_ours() {
+        return;
+    }
+    let server = Site::daemon()
+        .daemon_options("threads=1 maximum-requests=1")
+        .script("/app", include_str!("apps/signalled.wsgi"))
+        .start();
+    server.allow_log("'live'");
+    let mut seen = HashSet::new();
+    for _ in 0..5 {
+        assert!(seen.insert(server.served_by("/app")), "{seen:?}");
+    }
+}

@@ -187,6 +187,9 @@ fn startup_timeout() {
     let server = server("startup-timeout=1");
     let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
     let mut held = hold(&server, &url);
+    if subject().is_ours() {
+        server.wait_for_log("a script has to be loaded in 1 s");
+    }
     held.ends(&server, 502, "startup_timeout");
     server.write("data/go", "");
     assert_ne!(server.served_by(&url), held.daemon.pid);
