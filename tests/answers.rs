@@ -158,6 +158,25 @@ fn headers_that_httpd_refuses(mpm: Mpm, mode: Mode) {
 }
 matrix!(headers_that_httpd_refuses: event);
 
+/// REQ-450, DMN-317: WWW-Authenticate is among Apache's error headers, which `Header onsuccess` does not reach.
+fn authenticate_is_an_error_header(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["headers"])
+        .cases()
+        .config("Header onsuccess unset WWW-Authenticate\nHeader onsuccess unset X-Plain")
+        .start();
+    let url = server.case(
+        "authenticate",
+        &app(
+            "start_response('401 No', [('WWW-Authenticate', 'Basic'), ('X-Plain', 'a')])\nreturn [b'no']",
+        ),
+    );
+    let answer = server.get(&url).expect(401);
+    assert_eq!(answer.all("WWW-Authenticate"), ["Basic"]);
+    assert_eq!(answer.header("X-Plain"), None);
+}
+matrix!(authenticate_is_an_error_header: event / embedded daemon);
+
 /// REQ-451: an answer that says `Connection: close` ends its connection, also where h2c is announced in another `Connection`.
 fn closing_where_h2c_is_announced(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
