@@ -1,7 +1,7 @@
 //! Headers, lengths and redirects of answers, and how several answers share a connection.
 
 use wsgi_harness::{
-    Answer, Curl, Framing, Mode, Mpm, Request, Server, Site, app, matrix, subject, wait_until,
+    Answer, Framing, Mode, Mpm, Request, Server, Site, app, matrix, subject, wait_until,
 };
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
@@ -158,6 +158,25 @@ fn headers_that_httpd_refuses(mpm: Mpm, mode: Mode) {
 }
 matrix!(headers_that_httpd_refuses: event);
 
+/// REQ-450, DMN-317: WWW-Authenticate is among Apache's error headers, which `Header onsuccess` does not reach.
+fn authenticate_is_an_error_header(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["headers"])
+        .cases()
+        .config("Header onsuccess unset WWW-Authenticate\nHeader onsuccess unset X-Plain")
+        .start();
+    let url = server.case(
+        "authenticate",
+        &app(
+            "start_response('401 No', [('WWW-Authenticate', 'Basic'), ('X-Plain', 'a')])\nreturn [b'no']",
+        ),
+    );
+    let answer = server.get(&url).expect(401);
+    assert_eq!(answer.all("WWW-Authenticate"), ["Basic"]);
+    assert_eq!(answer.header("X-Plain"), None);
+}
+matrix!(authenticate_is_an_error_header: event / embedded daemon);
+
 /// REQ-451: an answer that says `Connection: close` ends its connection, also where h2c is announced in another `Connection`.
 fn closing_where_h2c_is_announced(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
@@ -204,47 +223,6 @@ fn length_of_head_in_pieces(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(length_of_head_in_pieces: event / embedded daemon);
-
-/// REQ-120, REQ-122: HEAD over HTTP/2 is answered where the body comes in pieces, with and without filters that need it.
-fn head_in_pieces_over_http2(mpm: Mpm, mode: Mode) {
-    // Without filters nothing is kept, however long the body is.
-    for (filter, method, piece) in [
-        ("", "HEAD", 200_000),
-        ("SetOutputFilter DEFLATE", "GET", 10),
-    ] {
-        let whole = 3 * piece;
-        let server = Site::new(mpm, mode)
-            .modules(&["http2", "filter", "deflate"])
-            .cases()
-            .config(&format!("Protocols h2c http/1.1\n{filter}"))
-            .start();
-        let browser = Curl::http2(&server);
-        for (name, headers) in [
-            ("sized", format!("('Content-Length', '{whole}')")),
-            ("unsized", String::new()),
-        ] {
-            let url = server.case(
-                name,
-                &app(&format!(
-                    "start_response('200 OK', [('X-Method', environ['REQUEST_METHOD']), {headers}])\nreturn [b'a' * {piece}, b'b' * {piece}, b'c' * {piece}]"
-                )),
-            );
-            let answer = browser.run(&url, &["--head"]);
-            if subject().differs("REQ-122") {
-                let head = answer.expect(200).head.to_ascii_lowercase();
-                assert!(
-                    head.contains(&format!("x-method: {}", method.to_lowercase())),
-                    "{filter}: {head}"
-                );
-                if filter.is_empty() || name == "sized" {
-                    let length = format!("content-length: {whole}");
-                    assert_eq!(head.contains(&length), name == "sized", "{filter}: {head}");
-                }
-            }
-        }
-    }
-}
-matrix!(head_in_pieces_over_http2: event / embedded daemon);
 
 /// REQ-447, REQ-448, REQ-449, REQ-122: lengths.
 fn content_length(mpm: Mpm, mode: Mode) {
