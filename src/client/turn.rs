@@ -7,12 +7,15 @@
 //!
 //! Any thread of an Apache child.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use wsgi_core::gate::{Gate, Passage};
 
-/// So many requests in flight are a crowd. Fewer do not get into each other's way, and waiting would only cost switches.
-const CROWD: usize = 12;
+/// So many requests in flight besides the new one are a crowd. Fewer do not get into each other's way, and waiting would only cost
+/// switches.
+const CROWD: usize = 18;
+/// The crowd is gone when there are fewer than this. Requests that wait for their turn are let go in bursts.
+const FEW: usize = 3;
 
 /// Of this child.
 pub(super) static TURNS: Turns = Turns::new();
@@ -20,14 +23,13 @@ pub(super) static TURNS: Turns = Turns::new();
 /// Requests in flight, and whose turn it is.
 pub(super) struct Turns {
     in_flight: AtomicUsize,
+    is_crowded: AtomicBool,
     gate: Gate,
 }
 
 /// A request on its way to a daemon and back. Counts until it is dropped.
 pub(super) struct InFlight<'t> {
     turns: &'t Turns,
-    /// Requests that were in flight before.
-    others: usize,
 }
 
 /// A turn, given on when dropped.
@@ -37,23 +39,32 @@ impl Turns {
     const fn new() -> Turns {
         Turns {
             in_flight: AtomicUsize::new(0),
+            is_crowded: AtomicBool::new(false),
             gate: Gate::new(1),
         }
     }
 
     /// Counts a request.
     pub(super) fn request(&self) -> InFlight<'_> {
-        InFlight {
-            turns: self,
-            others: self.in_flight.fetch_add(1, Ordering::Relaxed),
+        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        // Written only where it changes, which keeps the line shared between processors.
+        if others >= CROWD && !self.is_crowded() {
+            self.is_crowded.store(true, Ordering::Relaxed);
+        } else if others < FEW && self.is_crowded() {
+            self.is_crowded.store(false, Ordering::Relaxed);
         }
+        InFlight { turns: self }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
     }
 }
 
 impl<'t> InFlight<'t> {
     /// Waits for the request's turn, if there is a crowd.
     pub(super) fn turn(&self) -> Turn<'t> {
-        Turn((self.others >= CROWD).then(|| self.turns.gate.wait()))
+        Turn(self.turns.is_crowded().then(|| self.turns.gate.wait()))
     }
 }
 
