@@ -239,7 +239,24 @@ def application(environ, start_response):
     return ['\\n'.join(facts).encode()]
 ",
         )
-        .config("WSGIScriptAlias /app {dir}/jail/srv/app.wsgi");
+        .file(
+            "jail/srv/handler.wsgi",
+            "def handle_request(environ, start_response):
+    start_response('200 OK', [])
+    return [(__file__ + ' ' + environ['SCRIPT_FILENAME']).encode()]
+",
+        )
+        .file("jail/htdocs/page.page", "text")
+        .modules(&["alias", "mime"])
+        .config("TypesConfig /dev/null")
+        .config("WSGIScriptAlias /app {dir}/jail/srv/app.wsgi")
+        .config("WSGIScriptAlias /outside {apps}/outside.wsgi")
+        .file("apps/outside.wsgi", "def application(environ, start_response): ...\n")
+        .config(
+            "Alias /pages {dir}/jail/htdocs\nWSGIHandlerScript page {dir}/jail/srv/handler.wsgi\nAddHandler page .page\n\
+             WSGIHandlerScript beyond {apps}/outside.wsgi\nAddHandler beyond .beyond",
+        )
+        .file("jail/htdocs/page.beyond", "text");
     let jail = site.path("jail");
     link_library(
         Path::new(&library),
@@ -256,6 +273,19 @@ def application(environ, start_response):
         "{answer}"
     );
     assert!(!facts[3].contains("proc"), "{answer}");
+    if subject().differs("REQ-330") {
+        let answer = text(&server, "/pages/page.page");
+        assert_eq!(answer, "/srv/handler.wsgi /htdocs/page.page");
+        for path in ["/outside", "/pages/page.beyond"] {
+            let answer = server.get(path);
+            assert_eq!(answer.status, 502, "{path}: {}", answer.shown());
+            server.expect_log("WSGI0081");
+            server.expect_log("WSGI0146");
+        }
+    }
+    if subject().is_ours() {
+        assert_eq!(server.log().count("WSGI5035"), 0, "the script is there");
+    }
     let root = fs::read_link(format!("/proc/{}/root", server.daemons()[0].pid));
     assert_eq!(root.expect("it is there"), jail);
 }

@@ -237,8 +237,14 @@ impl Identities {
         };
         let root = PathBuf::from(chroot.unwrap_or("/"));
         let path = Path::new(&check.path);
+        // Scripts are named by their paths outside (DMN-262); what lies beyond is refused anyway.
+        let inside = if check.is_home {
+            path.to_owned()
+        } else {
+            Path::new("/").join(path.strip_prefix(&root).ok()?)
+        };
         let own = self.reader(check.group);
-        let of_own = access::obstacle(&root, path, own, goal, &access::look);
+        let of_own = access::obstacle(&root, &inside, own, goal, &access::look);
         let found = match of_own {
             Some(obstacle) => Some((own, obstacle)),
             None if check.group.is_some() && !check.is_home => {

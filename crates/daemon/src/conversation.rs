@@ -231,12 +231,12 @@ impl<'p> Speaker<'p> {
         let mut environ = std::mem::take(&mut self.environ).recycle();
         // A module is no path: Python looks for it, inside.
         let is_module = head.flags & REQUEST_MODULE != 0;
-        let script = match &root {
+        let (script, handler_script) = match &root {
             None => {
                 head.environ
                     .iter()
                     .for_each(|(name, value)| environ.push(name, value));
-                head.script_filename
+                (head.script_filename, head.handler_script)
             }
             Some(root) => {
                 for (name, value) in head.environ.iter() {
@@ -250,13 +250,18 @@ impl<'p> Speaker<'p> {
                         _ => environ.push(name, value),
                     }
                 }
-                let inside = root.strip(head.script_filename);
-                inside
-                    .or(is_module.then_some(head.script_filename))
-                    .ok_or_else(|| Trouble::OutsideRoot {
-                        script: String::from_utf8_lossy(head.script_filename).into_owned(),
-                        root: root.0.to_owned(),
-                    })?
+                let inside = |script, is_no_path: bool| {
+                    root.strip(script)
+                        .or(is_no_path.then_some(script))
+                        .ok_or_else(|| Trouble::OutsideRoot {
+                            script: String::from_utf8_lossy(script).into_owned(),
+                            root: root.0.to_owned(),
+                        })
+                };
+                (
+                    inside(head.script_filename, is_module)?,
+                    inside(head.handler_script, head.handler_script.is_empty())?,
+                )
             }
         };
         let mut request = Request {
@@ -264,7 +269,7 @@ impl<'p> Speaker<'p> {
             application_group: head.application_group,
             callable_object: head.callable_object,
             script_filename: script,
-            handler_script: head.handler_script,
+            handler_script,
             flags: head.flags | REQUEST_DAEMON,
             thread_id: self.thread_id,
             server_pid: head.server_pid,
