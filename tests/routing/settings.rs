@@ -26,6 +26,7 @@ fn which_setting_counts(mpm: Mpm, mode: Mode) {
             WSGIHandlerScript grouped {apps}/handler.wsgi process-group=third application-group=handlers
             WSGIScriptAlias /inherits {apps}/environ.wsgi
             WSGIScriptAlias /option {apps}/environ.wsgi process-group=other application-group=by-option callable-object=other pass-authorization=on
+            WSGIScriptAlias /withheld {apps}/environ.wsgi pass-authorization=off
             WSGIScriptAlias /global {apps}/environ.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}
             <Location />
                 WSGICallableObject application
@@ -46,12 +47,17 @@ fn which_setting_counts(mpm: Mpm, mode: Mode) {
                 WSGICallableObject missing
                 WSGIPassAuthorization Off
             </Location>
+            <Location /withheld>
+                WSGIPassAuthorization On
+            </Location>
             <Location /handled>
                 SetHandler my-handler
                 WSGIApplicationGroup for-handlers
             </Location>
             <Location /grouped>
                 SetHandler grouped
+                WSGIProcessGroup other
+                WSGIApplicationGroup by-location
             </Location>",
         )
         .start();
@@ -61,6 +67,7 @@ fn which_setting_counts(mpm: Mpm, mode: Mode) {
         ("/inherits/deep", "other", "by-location", "other", true),
         ("/inherits/deep/back", "other", "", "other", false),
         ("/option", "other", "by-option", "other", true),
+        ("/withheld", base, "", "application", false),
         ("/global", "", "", "application", false),
         (
             "/handled/no/such/file",
