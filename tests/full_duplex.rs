@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use wsgi_harness::{Answer, Connection, Curl, Mode, Mpm, Request, Server, Site, matrix};
+use wsgi_harness::{Answer, Connection, Curl, Mode, Mpm, Request, Server, Site, matrix, pattern};
 
 /// More than all sockets, pipes and spools in memory on the way hold together.
 const LARGE: usize = 50 << 20;
@@ -44,13 +44,6 @@ fn ways(mode: Mode) -> &'static [&'static str] {
         Mode::Embedded => &[""],
         Mode::Daemon => &["request-spool=0", ""],
     }
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    let piece: Vec<u8> = (0..251 * 64).map(|at| (at * 31 % 251) as u8).collect();
-    let mut bytes = piece.repeat(len / piece.len() + 1);
-    bytes.truncate(len);
-    bytes
 }
 
 /// A client that sends and reads at the same time.

@@ -1,6 +1,8 @@
 //! `mod_wsgi.start_recording_metrics()`, `request_metrics()` and `process_metrics()`: what the requests of a process took.
 
-use wsgi_harness::{Answer, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until};
+use wsgi_harness::{
+    Answer, IN_A_COPY, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
+};
 
 const SHOW: &str = "import mod_wsgi, os, threading, time
 
@@ -203,7 +205,7 @@ fn in_forked_processes(mpm: Mpm, mode: Mode) {
     if !subject().is_ours() {
         return;
     }
-    let app = "import mod_wsgi, os, select, signal, threading
+    let app = "import mod_wsgi, threading
 
 over = threading.Event()
 
@@ -211,21 +213,8 @@ def use():
     while not over.is_set():
         mod_wsgi.process_metrics()
 
-def in_a_copy():
-    end, begin = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            found = [f() is not None for f in (mod_wsgi.start_recording_metrics, mod_wsgi.request_metrics, mod_wsgi.process_metrics)]
-            os.write(begin, repr(found).encode())
-        finally:
-            os._exit(0)
-    os.close(begin)
-    answer = os.read(end, 100).decode() if select.select([end], [], [], 60)[0] else 'nothing'
-    os.close(end)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return answer
+def metrics():
+    return [f() is not None for f in (mod_wsgi.start_recording_metrics, mod_wsgi.request_metrics, mod_wsgi.process_metrics)]
 
 def application(environ, start_response):
     mod_wsgi.start_recording_metrics()
@@ -234,7 +223,7 @@ def application(environ, start_response):
     users = [threading.Thread(target=use) for _ in range(3)]
     for user in users:
         user.start()
-    copies = sorted({in_a_copy() for _ in range(20)})
+    copies = sorted({in_a_copy(metrics) for _ in range(20)})
     over.set()
     for user in users:
         user.join()
@@ -244,7 +233,7 @@ def application(environ, start_response):
 ";
     let server = Site::new(mpm, mode)
         .daemon_options("threads=3")
-        .script("/", app)
+        .script("/", &format!("{IN_A_COPY}{app}"))
         .start();
     let answer = server.get("/").expect(200);
     assert_eq!(answer.fact("copies"), "['[False, False, False]']");

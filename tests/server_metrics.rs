@@ -5,7 +5,9 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use wsgi_core::control::{FromDaemon, ToDaemon, decode, encode};
-use wsgi_harness::{Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until};
+use wsgi_harness::{
+    IN_A_COPY, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
+};
 
 /// Shows the dict: its shape, and the rows that the test knows something about.
 const SHOW: &str = "import mod_wsgi, time
@@ -359,23 +361,11 @@ fn a_supervisor_that_does_not_answer() {
     });
 }
 
-/// Asks in processes that this one forks, while other threads of it ask as well; each has a minute to end.
-const FORKS: &str = "import mod_wsgi, os, select, signal, threading
+/// Whether a process has metrics.
+const ASKING: &str = "import mod_wsgi, threading
 
-def in_a_copy(question):
-    end, begin = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.write(begin, repr(question() is not None).encode())
-        finally:
-            os._exit(0)
-    os.close(begin)
-    answer = os.read(end, 100).decode() if select.select([end], [], [], 60)[0] else 'nothing'
-    os.close(end)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return answer
+def has_metrics():
+    return mod_wsgi.server_metrics() is not None
 
 ";
 
@@ -396,7 +386,7 @@ def application(environ, start_response):
     askers = [threading.Thread(target=ask) for _ in range(3)]
     for asker in askers:
         asker.start()
-    copies = sorted({in_a_copy(mod_wsgi.server_metrics) for _ in range(20)})
+    copies = sorted({in_a_copy(has_metrics) for _ in range(20)})
     over.set()
     for asker in askers:
         asker.join()
@@ -405,7 +395,7 @@ def application(environ, start_response):
     return [''.join('%s\\t%s\\n' % item for item in facts.items()).encode()]
 ";
     let server = allowed(mpm, mode)
-        .script("/", &format!("{FORKS}{app}"))
+        .script("/", &format!("{IN_A_COPY}{ASKING}{app}"))
         .start();
     let answer = server.get("/").expect(200);
     assert_eq!(answer.fact("copies"), "['False']");
@@ -419,13 +409,12 @@ fn in_processes_forked_at_import() {
     if !subject().is_ours() {
         return;
     }
-    let early =
-        "found = [in_a_copy(mod_wsgi.server_metrics), mod_wsgi.server_metrics() is not None]
+    let early = "found = [in_a_copy(has_metrics), has_metrics()]
 open('{data}/early', 'w').write('%r ' % found)
 ";
     let server = site(Mpm::Event, Mode::Daemon)
         .config("WSGIImportScript {apps}/early.py process-group=live application-group=%{GLOBAL}")
-        .file("apps/early.py", &format!("{FORKS}{early}"))
+        .file("apps/early.py", &format!("{IN_A_COPY}{ASKING}{early}"))
         .start();
     assert_eq!(server.get("/").expect(200).fact("metrics"), "True");
     let found = fs::read_to_string(server.path("data/early")).expect("the script was loaded");

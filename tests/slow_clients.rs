@@ -1,6 +1,6 @@
 //! Slow clients do not hold Python: `request-spool`, `response-spool`. A group with two threads, and many more clients that take their time.
 
-use wsgi_harness::{Connection, Mode, Mpm, Request, Server, Site, matrix, wait_until};
+use wsgi_harness::{Connection, Mode, Mpm, Request, Server, Site, matrix, pattern, wait_until};
 
 const SLOW: usize = 40;
 
@@ -23,13 +23,6 @@ fn site(mpm: Mpm, options: &str) -> Site {
         .config(workers(mpm))
         .config("WSGIChunkedRequest On")
         .script("/", SUMMING)
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    let piece: Vec<u8> = (0..251 * 64).map(|at| (at * 31 % 251) as u8).collect();
-    let mut bytes = piece.repeat(len / piece.len() + 1);
-    bytes.truncate(len);
-    bytes
 }
 
 /// What the application says about a body: its length and Adler-32.

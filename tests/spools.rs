@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wsgi_harness::{Answer, Connection, Request, Server, Site, is_root, wait_until};
+use wsgi_harness::{Answer, Connection, Request, Server, Site, is_root, pattern, wait_until};
 
 /// Gives `?SIZE` bytes of a pattern, or answers with the path's status and a body that nobody gets; tells that it was called, with
 /// which length, and when the answer was produced.
@@ -28,13 +28,6 @@ fn site(options: &str) -> Site {
         .daemon_options(&format!("processes=1 threads=2 {options}"))
         .config("WSGIChunkedRequest On\nWSGIMapHEADToGET Off")
         .script("/", APP)
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    let piece: Vec<u8> = (0..251 * 64).map(|at| (at * 31 % 251) as u8).collect();
-    let mut bytes = piece.repeat(len / piece.len() + 1);
-    bytes.truncate(len);
-    bytes
 }
 
 fn given(server: &Server) -> usize {

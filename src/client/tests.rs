@@ -323,6 +323,16 @@ fn answer(data: &[u8]) -> Vec<u8> {
     out
 }
 
+fn end() -> Vec<u8> {
+    let mut out = Vec::new();
+    AnswerEnd::Complete.encode(&mut out);
+    out
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 % 251) as u8).collect()
+}
+
 fn go_on() -> Vec<u8> {
     let mut out = Vec::new();
     encode_plain(&mut out, Kind::Continue, 0, b"").unwrap();

@@ -175,7 +175,7 @@ fn request_record(mpm: Mpm, mode: Mode) {
         .get("/app/record")
         .expect(200)
         .line("type apache.request_rec");
-    // Ours does not pass it yet (docs/differences.md).
+    // A daemon has no request of Apache.
     let passes = mode == Mode::Embedded;
     let expected = passes.then(|| "PyCapsule".to_owned());
     assert_eq!(kind, expected);

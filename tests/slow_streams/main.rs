@@ -3,7 +3,7 @@
 mod client;
 
 use client::Client;
-use wsgi_harness::{Curl, Mode, Mpm, Server, Site, matrix, wait_until};
+use wsgi_harness::{Curl, Mode, Mpm, Server, Site, matrix, pattern, wait_until};
 
 const CLIENTS: usize = 3;
 /// Of each; mod_http2 begins with six of a client until it takes something.
@@ -46,13 +46,6 @@ fn site(mpm: Mpm, options: &str) -> Site {
         .modules(&["http2"])
         .config("Protocols h2c http/1.1\nStartServers 2\nThreadsPerChild 40\nMaxRequestWorkers 80\nMaxSpareThreads 80")
         .script("/", APP)
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    let piece: Vec<u8> = (0..251 * 64).map(|at| (at * 31 % 251) as u8).collect();
-    let mut bytes = piece.repeat(len / piece.len() + 1);
-    bytes.truncate(len);
-    bytes
 }
 
 fn count(server: &Server, name: &str) -> usize {

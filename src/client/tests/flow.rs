@@ -20,12 +20,6 @@ fn data(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn end() -> Vec<u8> {
-    let mut out = Vec::new();
-    AnswerEnd::Complete.encode(&mut out);
-    out
-}
-
 /// DMN-330, DMN-331: each block is passed when it comes, and not flushed as long as others follow in time.
 #[test]
 fn blocks_are_passed_without_a_flush() {

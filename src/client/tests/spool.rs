@@ -4,10 +4,6 @@ use std::cell::Cell;
 
 use super::*;
 
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 % 251) as u8).collect()
-}
-
 /// Issue: a body that is longer than what stays in memory goes to the daemon as a file, at once and for reading only, and once more
 /// after a refusal; the connection is good for another request.
 #[test]
@@ -198,9 +194,7 @@ fn a_drained_answer_has_its_end() {
         peer.body();
         peer.send(&begun(b"kept"));
         full.recv_timeout(LONG).unwrap();
-        let mut out = Vec::new();
-        AnswerEnd::Complete.encode(&mut out);
-        peer.send(&out);
+        peer.send(&end());
     });
     // Once when the bytes come, once before the end is received.
     let mut side = Side {
@@ -251,9 +245,7 @@ fn a_full_spool_makes_the_daemon_wait() {
                 go.send(()).unwrap();
                 peer.stream.set_nonblocking(false).unwrap();
                 peer.send(&out[sent..]);
-                let mut out = Vec::new();
-                AnswerEnd::Complete.encode(&mut out);
-                peer.send(&out);
+                peer.send(&end());
             }
         });
         let (mut side, client) = slow_side(told);
@@ -343,10 +335,8 @@ fn late_side(
 /// DMN-332: the client takes the last of what was kept just when the end comes.
 #[test]
 fn an_end_behind_kept_bytes_is_passed() {
-    let mut last = Vec::new();
-    AnswerEnd::Complete.encode(&mut last);
     // Asked before the end is received.
-    let (rig, mut side, daemon) = late_side(2, last, None);
+    let (rig, mut side, daemon) = late_side(2, end(), None);
     assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
     assert_eq!((&side.out[..], side.ended), (&b"kept "[..], true));
     drop(rig);

@@ -4,10 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 % 251) as u8).collect()
-}
-
 /// A stream with this room, and what has been passed to it each time.
 fn stream_side(rooms: impl Fn() -> usize + 'static) -> (Side, Receiver<usize>) {
     let (on_pass, passed) = channel();
@@ -63,9 +59,7 @@ fn a_stream_does_not_hold_its_daemon() {
                 assert!(all - before <= 9_000, "{before} {all}");
                 before = all;
             }
-            let mut out = Vec::new();
-            AnswerEnd::Complete.encode(&mut out);
-            peer.send(&out);
+            peer.send(&end());
         }
     });
     assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
@@ -88,9 +82,7 @@ fn a_quick_stream_is_not_flushed() {
             peer.body();
             peer.send(&begun(b""));
             peer.send(&data(&bytes));
-            let mut out = Vec::new();
-            AnswerEnd::Complete.encode(&mut out);
-            peer.send(&out);
+            peer.send(&end());
         }
     });
     assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
@@ -134,9 +126,7 @@ fn bytes_that_only_a_flush_moves_are_flushed() {
         peer.body();
         peer.send(&begun(b"1234567"));
         while passed.recv_timeout(LONG).expect("a flush comes") < 7 {}
-        let mut out = Vec::new();
-        AnswerEnd::Complete.encode(&mut out);
-        peer.send(&out);
+        peer.send(&end());
     });
     assert_eq!(rig.get(&mut side).unwrap(), Outcome::Done);
     assert_eq!(String::from_utf8_lossy(&side.out), "1234567");

@@ -42,9 +42,7 @@ fn a_long_body_is_echoed_without_a_deadlock() {
             encode_plain(&mut out, Kind::Data, FLAG_FLUSH, &payload).unwrap();
             peer.send(&out);
         }
-        let mut out = Vec::new();
-        AnswerEnd::Complete.encode(&mut out);
-        peer.send(&out);
+        peer.send(&end());
         peer.serve(b"kept");
     });
     let body: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -93,9 +91,7 @@ fn an_answer_reaches_a_client_that_still_sends() {
         peer.send(&begun(b"begun"));
         flushed.recv().unwrap();
         assert_eq!(peer.body().len(), 100_000);
-        let mut out = Vec::new();
-        AnswerEnd::Complete.encode(&mut out);
-        peer.send(&out);
+        peer.send(&end());
         peer.head();
         peer.send(&go_on());
         while peer.frame().0.kind == Kind::Body {}
@@ -128,9 +124,7 @@ fn a_go_ahead_behind_data_is_not_overlooked() {
                 peer.head();
                 peer.send(&[begun(&vec![7; size]), go_on()].concat());
                 assert_eq!(peer.body().len(), 100_000);
-                let mut out = Vec::new();
-                AnswerEnd::Complete.encode(&mut out);
-                peer.send(&out);
+                peer.send(&end());
             }
         }
     });

@@ -35,7 +35,7 @@ pub use http::{Answer, Connection, Framing, Request};
 pub use httpd::Httpd;
 pub use log::{ErrorLog, Level, Record};
 pub use processes::{Process, ProcessTree};
-pub use script::{app, script};
+pub use script::{IN_A_COPY, app, pattern, script};
 pub use server::Server;
 pub use site::{Mode, Mpm, Site};
 pub use subject::{Subject, subject};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use wsgi_core::life::Phase;
 use wsgi_sys::board::Board;
+use wsgi_sys::process;
 
 use crate::log::{self, Level};
 use crate::worker;
@@ -106,7 +107,7 @@ impl Watch<'_> {
     }
 
     fn describe(&self, step: &Step, since: Duration) -> String {
-        let pid = std::process::id();
+        let pid = process::id();
         let (doing, remedy) = match step {
             Step::Python | Step::Over => (
                 "Python itself is starting".to_owned(),
