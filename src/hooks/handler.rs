@@ -178,7 +178,12 @@ fn run(
                 request,
                 group,
                 head,
-                || environ.iter(),
+                // ENV-24: a daemon sees text only, the empty one for a variable without value.
+                || {
+                    environ
+                        .iter()
+                        .map(|(name, value)| (name, value.or(Some(b""))))
+                },
                 facts,
             ))
         }
