@@ -23,12 +23,24 @@ fn user(name: &str) -> nix::unistd::User {
         .expect("a user that every Debian has")
 }
 
-/// DP-10, DP-11, DP-16, DP-25, DMN-012, DMN-013, DMN-102, DMN-114, DMN-115, DMN-116: without options a group runs as
-/// httpd's user.
+/// DP-10, DP-11, DP-13, DP-16, DP-20, DMN-012, DMN-013, DMN-015, DMN-050, DMN-102, DMN-114, DMN-115, DMN-116: without options a
+/// group runs as httpd's user, and what its processes have of httpd's they keep.
 #[test]
 fn default_identity() {
     let server = facts("threads=2");
     let answer = server.get("/").expect(200);
+    let httpd = server.parent();
+    let umask = httpd.status("Umask").expect("Linux tells");
+    assert_eq!(
+        answer.fact("umask").trim_start_matches("0o"),
+        umask.trim_start_matches('0')
+    );
+    assert_eq!(
+        answer.fact("cwd"),
+        server.dir().display().to_string(),
+        "where httpd was started"
+    );
+    assert_eq!(answer.fact("priority"), "0");
     if is_root() {
         let expected = unprivileged_user();
         assert_eq!(answer.fact("uid"), expected.uid.to_string());
@@ -45,6 +57,23 @@ fn default_identity() {
         .expect("the process that answered");
     assert!(!daemon.listens, "DMN-120: no listening socket of httpd");
     assert_eq!(server.daemons().len(), 1);
+}
+
+/// DP-25, DMN-012, DMN-013: User and Group of httpd that come behind the group count.
+#[test]
+fn identity_that_comes_later() {
+    if !is_root() {
+        println!("not root: identities are not changed");
+        return;
+    }
+    let server = Site::embedded()
+        .early_config("WSGIDaemonProcess early threads=1")
+        .script_with("/", "process-group=early", FACTS)
+        .start();
+    let (answer, expected) = (server.get("/").expect(200), unprivileged_user());
+    assert_eq!(answer.fact("uid"), expected.uid.to_string());
+    assert_eq!(answer.fact("gid"), expected.gid.to_string());
+    assert_eq!(answer.fact("groups"), format!("[{}]", expected.gid));
 }
 
 /// DP-10, DP-11, DP-12, DP-13, DP-15, DP-16, DP-20, DP-27, DMN-012, DMN-013, DMN-014, DMN-015, DMN-017, DMN-050,
