@@ -1,9 +1,11 @@
 //! The environ that an application gets.
 
 mod keys;
+mod listeners;
 mod redirects;
 mod requests;
 mod surroundings;
+mod tls;
 
 use wsgi_harness::{Mode, Mpm, Site};
 
