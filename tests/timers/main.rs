@@ -2,6 +2,7 @@
 //! the reason that its Python code was told, and the request that it cut short or let pass.
 
 mod off;
+mod spared;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{Connection, Process, Server, Site, subject, wait_until};
