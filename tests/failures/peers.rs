@@ -39,6 +39,19 @@ fn client_goes_away(mpm: Mpm, mode: Mode) {
             .count(),
         "REQ-490: nothing logged"
     );
+    // REQ-493: the status that the client got, but for an exception in a child.
+    let access = server.path("access.log");
+    let written = if mode == Mode::Embedded { 500 } else { 200 };
+    for line in [
+        format!("200 GET {iterable} "),
+        format!("{written} GET {writing} "),
+    ] {
+        let text = wait_until(&line, || {
+            let text = std::fs::read_to_string(&access).ok()?;
+            text.contains(&line[4..]).then_some(text)
+        });
+        assert!(text.contains(&line), "{line}: {text}");
+    }
 }
 matrix!(client_goes_away: event prefork);
 

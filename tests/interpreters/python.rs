@@ -29,6 +29,25 @@ fn what_python_cannot_do() {
     }
 }
 
+/// REQ-851, API-400: a module `apache` that can be imported is the one that children get, with the attributes of the other;
+/// daemons have only that.
+fn module_apache_of_somebody_else(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .config("WSGIPythonPath {dir}/lib")
+        .file("lib/apache.py", "mine = 1\n")
+        .script(
+            "/",
+            "import apache\n\ndef application(e, s):\n    s('200 OK', [])\n    return [repr((getattr(apache, 'mine', None), len(apache.version), apache.mpm_name)).encode()]\n",
+        )
+        .start();
+    let mine = if mode == Mode::Embedded { "1" } else { "None" };
+    assert_eq!(
+        server.get("/").expect(200).text(),
+        format!("({mine}, 3, '{}')", mpm.name())
+    );
+}
+matrix!(module_apache_of_somebody_else: event);
+
 /// DOC-06, DIR-089, DIR-101, DMN-952, DP-54, API-024: the interval of threads, and the value that a sub-interpreter cannot have.
 #[test]
 fn switch_interval() {
