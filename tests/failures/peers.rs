@@ -64,6 +64,49 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
 }
 matrix!(daemon_dies: event prefork / daemon);
 
+/// REQ-321, DMN-242, REQ-461: a daemon ends while it is sent a body, which is told of once; a chunked one as well.
+fn daemon_dies_within_a_body(mpm: Mpm, mode: Mode) {
+    let spool = if subject().is_ours() {
+        " request-spool=0"
+    } else {
+        ""
+    };
+    let server = Site::new(mpm, mode)
+        .daemon_options(&format!("processes=1 threads=2{spool}"))
+        .config("WSGIChunkedRequest On")
+        .cases()
+        .shared("hello.wsgi")
+        .start();
+    let url = server.case(
+        "ending",
+        "import os\n\ndef application(e, s):\n    e['wsgi.input'].read(1)\n    os._exit(1)\n",
+    );
+    let whole = Request::post(&url, vec![b'x'; 8 << 20]);
+    let chunked = Request::new("POST", &url).chunked(vec![vec![b'x'; 1 << 20]; 8]);
+    for (times, request) in [(1, whole), (2, chunked)] {
+        let mut connection = server.connect();
+        let mut writer = connection.split();
+        let bytes = request.bytes();
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let _ = writer.write(&bytes);
+            });
+            connection.read_answer("POST").expect("an answer")
+        });
+        assert_eq!(answer.status, 502, "{}", answer.shown());
+        server.allow_log("ending.wsgi]");
+        server.wait_for_logs("WSGI0129", times);
+        // Behind the record that counts.
+        wait_until("the cause", || {
+            let found = server.log().count("WSGI0146") + server.log().count("WSGI0147");
+            (found == times).then_some(())
+        });
+        assert_eq!(server.log().count("WSGI0129"), times);
+    }
+    still_answers(&server);
+}
+matrix!(daemon_dies_within_a_body: event / daemon);
+
 /// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
 /// by default.
 fn socket_timeout(mpm: Mpm, mode: Mode) {
