@@ -241,11 +241,19 @@ fn unspeakable_errors(mpm: Mpm, mode: Mode) {
         assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
     }
     assert_eq!(server.log().count("mod_wsgi (pid="), 0);
-    let plain = server.log().matching("a plain line");
+    let plain = server.wait_for_logs("a plain line", 3);
+    for record in plain {
+        let prefix = "[script {apps}/unspeakable.wsgi] ";
+        assert_eq!(
+            record.message(),
+            server.fill(&format!("{prefix}a plain line"))
+        );
+    }
+    let report = server.wait_for_log("WSGI0174");
     assert!(
-        plain
-            .iter()
-            .all(|record| record.text.ends_with("a plain line"))
+        report.message().starts_with("WSGI0174: [script "),
+        "{}",
+        report.line
     );
 }
 matrix!(unspeakable_errors: event);

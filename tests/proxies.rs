@@ -205,6 +205,15 @@ const ROWS: &[Row] = &[
         expected: &[("REMOTE_ADDR", Some("1.2.3.4")), ("HTTP_HOST", Some("h"))],
     },
     Row {
+        row: "DIR-133, REQ-150: a list without proxies trusts nobody",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies",
+        headers: &[("X-Forwarded-For", "1.2.3.4")],
+        expected: &[
+            ("REMOTE_ADDR", Some("127.0.0.1")),
+            ("HTTP_X_FORWARDED_FOR", None),
+        ],
+    },
+    Row {
         row: "DIR-133: IPv6 elements and an address with netmask",
         config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.0/255.0.0.0 fe80::/10",
         headers: &[("X-Forwarded-For", "2001:db8::1, fe80::1")],

@@ -225,3 +225,52 @@ while True:
     assert_eq!(told, "function True");
     assert_eq!(server.log().count("registration for signal"), 0);
 }
+
+/// DIR-102: what the configuration says is set when an interpreter is made, and not again: what an application changes stays changed
+/// for the requests that follow.
+fn nothing_is_set_again(mpm: Mpm, mode: Mode) {
+    let text = "import signal, sys
+
+def facts():
+    return [type(sys.stdin).__name__, type(sys.stdout).__name__, signal.signal is mine, sys.path[0] == '{dir}/added',
+        sys.getswitchinterval()]
+
+def mine(number, handler):
+    pass
+
+def application(environ, start_response):
+    if environ['QUERY_STRING'] == 'change':
+        sys.stdin = sys.stdout = None
+        signal.signal = mine
+        sys.path.pop(0)
+        sys.setswitchinterval(0.5)
+    start_response('200 OK', [])
+    return [repr(facts()).encode()]
+";
+    let server = Site::new(mpm, mode)
+        .daemon_options("processes=1 threads=4 python-path={dir}/added")
+        .config(
+            "ServerLimit 1
+            MaxRequestWorkers 16
+            WSGISwitchInterval 0.25
+            <WSGIInterpreterOptions application-group=%{GLOBAL}>
+                WSGIRestrictStdin On
+                WSGIRestrictStdout On
+                WSGIPythonPath {dir}/added
+            </WSGIInterpreterOptions>",
+        )
+        .file("added/a.txt", "")
+        .script("/", text)
+        .start();
+    // The original's Python flushes the streams when it ends.
+    for text in ["Exception ignored in: <mod_wsgi.Restricted", "OSError: "] {
+        server.allow_log(text);
+    }
+    let before = "['Restricted', 'Restricted', False, True, 0.25]";
+    let after = "['NoneType', 'NoneType', True, False, 0.5]";
+    for (query, expected) in [("", before), ("?change", after), ("", after), ("", after)] {
+        let told = server.get(&format!("/{query}")).expect(200).text();
+        assert_eq!(told, expected, "{query}");
+    }
+}
+matrix!(nothing_is_set_again: event);

@@ -1,6 +1,7 @@
 //! The timers of a daemon process, each one alone: all others are 0. What a timer does is seen by the process that goes,
 //! the reason that its Python code was told, and the request that it cut short or let pass.
 
+mod activity;
 mod off;
 mod spared;
 
