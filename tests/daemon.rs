@@ -132,6 +132,43 @@ fn chosen_identity() {
     assert_eq!(three.fact("groups"), format!("{groups:?}"), "DMN-014");
 }
 
+/// DP-12, DMN-014, DMN-114: without `supplementary-groups` the groups are those that the user database has for the user.
+#[test]
+fn groups_of_the_user() {
+    let table = std::fs::read_to_string("/etc/group").expect("Debian has it");
+    let members = |line: &str| -> Option<(u32, Vec<String>)> {
+        let mut fields = line.split(':').skip(2);
+        let group = fields.next()?.parse().ok()?;
+        let names = fields.next()?.split(',').filter(|name| !name.is_empty());
+        Some((group, names.map(str::to_owned).collect()))
+    };
+    let table: Vec<(u32, Vec<String>)> = table.lines().filter_map(members).collect();
+    let is_other = |name: &&String| {
+        let found = nix::unistd::User::from_name(name).ok().flatten();
+        found.is_some_and(|user| !user.uid.is_root())
+    };
+    let Some(name) = table.iter().flat_map(|(_, names)| names).find(is_other) else {
+        println!("nobody here is in a second group");
+        return;
+    };
+    if !is_root() {
+        println!("not root: identities are not changed");
+        return;
+    }
+    let answer = facts(&format!("threads=1 home=/ user={name}"))
+        .get("/")
+        .expect(200);
+    let mut expected: Vec<u32> = table
+        .iter()
+        .filter(|(_, names)| names.contains(name))
+        .map(|(group, _)| *group)
+        .chain([unprivileged_user().gid.as_raw()])
+        .collect();
+    expected.sort_unstable();
+    expected.dedup();
+    assert_eq!(answer.fact("groups"), format!("{expected:?}"), "{name}");
+}
+
 /// DMN-116, DMN-118, DP-05: a user without a home. The group cannot start; that is told, and requests do not hang.
 #[test]
 fn user_without_home() {
