@@ -240,3 +240,49 @@ fn other_directives() {
         ),
     ]);
 }
+
+/// GEN-10, DIR-085, DP-31: what begins like a number counts as that, and the log names what was read otherwise than it is written.
+#[test]
+fn numbers_with_something_behind_them() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=\" +3x\" maximum-requests=1000s listen-backlog=50")
+        .config("WSGIPythonOptimize 2x")
+        .script(
+            "/",
+            "import sys
+import mod_wsgi
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((mod_wsgi.threads_per_process, sys.flags.optimize)).encode()]
+",
+        )
+        .start();
+    assert_eq!(server.get("/").expect(200).text(), "(3, 2)");
+    if !subject().differs("GEN-10") {
+        return;
+    }
+    let warnings = server.log().matching("WSGI5001");
+    for (place, written, number) in [
+        ("WSGIDaemonProcess live", "threads= +3x", "3"),
+        ("WSGIDaemonProcess live", "maximum-requests=1000s", "1000"),
+        ("WSGIPythonOptimize", "2x", "2"),
+    ] {
+        let tells = |record: &wsgi_harness::Record| {
+            record.level == wsgi_harness::Level::Warn
+                && [place, written, &format!("read as {number}")]
+                    .iter()
+                    .all(|text| record.contains(text))
+        };
+        assert!(
+            warnings.iter().any(tells),
+            "{place} {written}: {warnings:?}"
+        );
+    }
+    assert!(
+        !warnings
+            .iter()
+            .any(|record| record.contains("listen-backlog"))
+    );
+    server.expect_log("WSGI5001");
+}
