@@ -1,12 +1,19 @@
 //! Directives that take a value of their own kind.
 
+use std::sync::LazyLock;
+
 use super::*;
+
+/// A path that is too long for httpd to make it absolute.
+static TOO_LONG: LazyLock<String> =
+    LazyLock::new(|| format!("WSGISocketPrefix {}", "a/".repeat(2500)));
 
 /// XPN-26: the directives that take a value of their own kind; every row of the table names its row of the specification.
 #[test]
 fn other_directives() {
     check(&[
         ("DIR-060, DMN-060", "WSGISocketPrefix run/wsgi", Accepted),
+        ("DIR-060", &TOO_LONG, Refused),
         ("DIR-062, DMN-062", "WSGIAcceptMutex default", Accepted),
         ("DIR-062", "WSGIAcceptMutex FLOCK", Accepted),
         ("DIR-062", "WSGIAcceptMutex fcntl", Accepted),
