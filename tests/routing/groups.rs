@@ -32,6 +32,8 @@ fn forbidden_groups() {
                 WSGIRestrictProcess theirs
                 <Location /inner>\nWSGIRestrictProcess live\n</Location>
                 <Location /inner/live>\nWSGIProcessGroup live\n</Location>
+                <Location /inner/again>\nWSGIRestrictProcess theirs\n</Location>
+                <Location /inner/again/live>\nWSGIProcessGroup live\n</Location>
             </VirtualHost>",
         )
         .start();
@@ -65,8 +67,13 @@ fn forbidden_groups() {
         .send(&Request::get("/main").host("second.example"))
         .expect(200);
     assert_eq!(main.unquoted("mod_wsgi.process_group"), "live");
-    // The list of the section stands for that of its server, not beside it.
-    for (path, expected) in [("/inner", 500), ("/inner/live", 200)] {
+    // The list of a section stands for that around it, not beside it.
+    for (path, expected) in [
+        ("/inner", 500),
+        ("/inner/live", 200),
+        ("/inner/again", 200),
+        ("/inner/again/live", 500),
+    ] {
         let request = Request::get(path).host("second.example");
         assert_eq!(
             server.connect_to(2).send(&request).status,
