@@ -124,6 +124,44 @@ fn without_socket_rotation() {
     }
 }
 
+/// DIR-063, DMN-061: requests that children of the old generation hold at a graceful restart, and hand over behind it, are served,
+/// with and without a new path.
+#[test]
+fn requests_that_span_a_graceful_restart() {
+    for rotation in ["Off", "On"] {
+        let server = Site::daemon()
+            .config(&format!("WSGISocketRotation {rotation}"))
+            .script("/", ECHO)
+            .start();
+        let old = pid(&server);
+        let request = Request::get("/?spanning").bytes();
+        let (head, rest) = request.split_at(request.len() - 2);
+        let mut connections: Vec<_> = (0..6)
+            .map(|_| {
+                let mut connection = server.connect();
+                connection.send_bytes(head);
+                connection
+            })
+            .collect();
+        // Its worker answers behind those that came before it.
+        server.get("/?x").expect(200);
+        server.allow_log("WSGI0065");
+        if !subject().is_ours() {
+            server.allow_log("WSGI0");
+        }
+        server.graceful();
+        wait_until("a new process", || (pid(&server) != old).then_some(()));
+        for connection in &mut connections {
+            connection.send_bytes(rest);
+            let answer = connection.answer();
+            // The original ends old daemons under their children.
+            if answer.status == 200 || subject().differs("DMN-550") {
+                assert_eq!(answer.expect(200).text(), "spanning", "{rotation}");
+            }
+        }
+    }
+}
+
 /// Facts 1 of design.md: restarts leave no descriptor and no process behind, and the parent does not grow.
 fn restarts_leave_nothing(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
