@@ -330,6 +330,30 @@ fn scope_of_the_settings() {
     );
 }
 
+/// MRG-04, MRG-05: the proxies of an inner place stand for those around it; several directives of one place are one list.
+#[test]
+fn lists_of_proxies() {
+    let server = Site::embedded()
+        .shared("environ.wsgi")
+        .config(
+            "WSGIScriptAlias / {apps}/environ.wsgi
+            WSGITrustedProxyHeaders X-Forwarded-For
+            WSGITrustedProxies 127.0.0.1
+            <Location /others>\nWSGITrustedProxies 10.0.0.1\n</Location>
+            <Location /others/and>\nWSGITrustedProxies 10.0.0.2\nWSGITrustedProxies 127.0.0.1\n</Location>",
+        )
+        .start();
+    for (path, address) in [
+        ("/", "'1.2.3.4'"),
+        ("/others", "'127.0.0.1'"),
+        ("/others/and", "'1.2.3.4'"),
+    ] {
+        let request = Request::get(path).header("X-Forwarded-For", "1.2.3.4");
+        let found = server.send(&request).expect(200).line("REMOTE_ADDR");
+        assert_eq!(found.as_deref(), Some(address), "{path}");
+    }
+}
+
 /// REQ-168, REQ-802: the access log keeps the peer's address, in either mode; the log lines of a request name the peer where Apache
 /// writes them and the rewritten address where a daemon does.
 #[test]

@@ -166,7 +166,44 @@ fn interpreters_do_not_wait(mpm: Mpm, mode: Mode) {
 }
 matrix!(interpreters_do_not_wait: event);
 
-/// DIR-077, DIR-078, DIR-079, API-049, REQ-600: import scripts are loaded once, in the order of the file, on the main thread;
+/// DIR-044: an interpreter is made by the first request for it, in each process for itself, and stays.
+fn made_on_demand(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode, "ServerLimit 1\nMaxRequestWorkers 16")
+        .daemon_options("processes=1 threads=3")
+        .file(
+            "apps/count.wsgi",
+            "import sys
+
+def application(environ, start_response):
+    sys.requests = getattr(sys, 'requests', 0) + 1
+    start_response('200 OK', [])
+    return [str(sys.requests).encode()]
+",
+        )
+        .config(
+            "WSGIDaemonProcess second processes=1 threads=1
+            WSGIScriptAliasMatch ^/count/([a-z]+) {apps}/count.wsgi
+            <Location /count>\nWSGIApplicationGroup counted\n</Location>
+            <Location /count/other>\nWSGIApplicationGroup other\n</Location>
+            <Location /count/second>\nWSGIProcessGroup second\n</Location>",
+        )
+        .start();
+    fact(&server, "main", "pid");
+    let made = || server.log().count("interpreter 'counted'");
+    assert_eq!(made(), 0, "nobody has asked for it");
+    let count = |path: &str| server.get(path).expect(200).text();
+    for number in 1..=6 {
+        assert_eq!(count("/count/it"), number.to_string());
+    }
+    assert!(made() > 0);
+    assert_eq!(count("/count/other"), "1");
+    assert_eq!(count("/count/second"), "1");
+    assert_eq!(count("/count/it"), "7");
+    assert_eq!(count("/count/second"), "2");
+}
+matrix!(made_on_demand: event);
+
+/// DIR-077, DIR-078, DIR-079, XPN-25, API-049, REQ-600: import scripts are loaded once, in the order of the file, on the main thread;
 /// requests use what they loaded, and one that fails keeps none of the others away.
 fn import_scripts(mpm: Mpm, mode: Mode) {
     let own = group_of(mode);
@@ -185,6 +222,7 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
         + &import("missing", "one")
         + &import("exits", "one")
         + &import("wrong", "%{GLOBAL}")
+        + &import("literal", "%{SERVER}")
         + "WSGIScriptAlias /a {apps}/a.wsgi application-group=one process-group="
         + own
         + "\n"
@@ -205,6 +243,7 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
             &(note("exits") + "raise SystemExit(3)\n"),
         )
         .file("apps/wrong.wsgi", "def (:\n")
+        .file("apps/literal.wsgi", &note("literal"))
         .config(&config)
         .config("WSGIScriptAlias /b {apps}/b.wsgi application-group=one")
         .start();
@@ -212,7 +251,8 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
     server.get("/b").expect(200);
     let order = std::fs::read_to_string(server.path("data/order")).expect("scripts were loaded");
     let expected =
-        ["b one", "raises one", "exits one", "a one", "c two"].map(|name| format!("{name} True"));
+        // XPN-25: any other form is a name like any other.
+        ["b one", "raises one", "exits one", "literal %{SERVER}", "a one", "c two"].map(|name| format!("{name} True"));
     assert_eq!(order.lines().collect::<Vec<_>>(), expected);
     for (code, script) in [
         ("WSGI0110", "raises.wsgi"),

@@ -1,6 +1,8 @@
 //! How Python is started in a process: options, hashes, bytecode, its home, and what this Python cannot do.
 
-use wsgi_harness::{Mode, Mpm, Server, Site, matrix, subject, test_venv};
+use std::os::unix::fs::symlink;
+
+use wsgi_harness::{Level, Mode, Mpm, Server, Site, matrix, subject, test_venv};
 
 use super::{fact, site};
 
@@ -242,28 +244,68 @@ fn home(mpm: Mpm, mode: Mode) {
 }
 matrix!(home: event);
 
+/// DIR-081: without `pyvenv.cfg` it is the home of the interpreter itself, which has its library there.
+fn home_of_the_interpreter(mpm: Mpm, mode: Mode) {
+    let site = site(mpm, mode, "WSGIPythonHome {dir}/home");
+    // The virtual environment is of the Python that the servers run.
+    let python = std::fs::canonicalize(test_venv().join("bin/python")).expect("its Python");
+    let output = std::process::Command::new(python)
+        .args(["-c", "import os; print(os.path.dirname(os.__file__))"])
+        .output()
+        .expect("it runs");
+    let library = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let name = library.rsplit('/').next().expect("lib/pythonX.Y");
+    std::fs::create_dir_all(site.path("home/lib")).expect("a folder of the site");
+    symlink(&library, site.path("home/lib").join(name)).expect("a link of the site");
+    let server = site.start();
+    for interpreter in ["main", "one"] {
+        for key in ["prefix", "base"] {
+            assert_eq!(fact(&server, interpreter, key), server.fill("{dir}/home"));
+        }
+    }
+    let path = fact(&server, "main", "path");
+    assert!(
+        path.contains(&server.fill(&format!("{{dir}}/home/lib/{name}'"))),
+        "{path}"
+    );
+}
+matrix!(home_of_the_interpreter: event);
+
 /// DIR-073, DIR-081: a home that is none is named, children without Python serve on, and WSGI requests get 500.
 #[test]
 fn homes_that_are_none() {
-    for (home, code) in [("{dir}/missing", "WSGI0100"), ("{dir}/file", "WSGI0101")] {
-        let server = site(
+    for (home, code) in [
+        ("{dir}/missing", "WSGI0100"),
+        ("{dir}/file", "WSGI0101"),
+        ("{dir}/closed", "WSGI0102"),
+    ] {
+        let site = site(
             Mpm::Event,
             Mode::Embedded,
             &format!("WSGIPythonHome {home}"),
         )
         .config("ServerLimit 1\nMaxRequestWorkers 16")
         .file("file", "")
-        .file("htdocs/plain.txt", "plain")
-        .start();
+        .file("closed/lib/file", "")
+        .file("htdocs/plain.txt", "plain");
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+        std::fs::set_permissions(site.path("closed"), closed).expect("mine");
+        let server = site.start();
         assert_eq!(server.get("/plain.txt").expect(200).text(), "plain");
         server.get("/main").expect(500);
         let record = server.wait_for_log(code);
         assert!(record.contains(&server.fill(home)), "{}", record.line);
+        assert_eq!(record.level, Level::Warn, "{}", record.line);
+        let cause = server.wait_for_log("WSGI0036");
+        let end = server.wait_for_log("WSGI0001");
+        assert_eq!(end.level, Level::Crit, "{}", end.line);
+        assert!(server.log().count("WSGI0210") > 0, "{}", cause.line);
         for code in ["WSGI0036", "WSGI0210", "WSGI0001", "WSGI0002", "WSGI503"] {
             server.allow_log(code);
         }
         // What Python itself writes.
         server.allow_raw_lines();
-        assert!(server.log().count("WSGI0036") > 0 && server.log().count("WSGI0210") > 0);
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(server.path("closed"), open).expect("mine");
     }
 }
