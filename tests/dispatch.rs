@@ -57,6 +57,7 @@ def callable_object(environ):
         .config(
             "WSGIDaemonProcess second processes=1 threads=2
             SetEnvIf X-Group (.*) CHOSEN=$1
+            SetEnv CALLABLE other
             WSGIHandlerScript my-handler {apps}/app.wsgi
             WSGIScriptAlias /app {apps}/app.wsgi
             WSGIScriptAlias /option {apps}/app.wsgi application-group=by-option callable-object=other
@@ -113,6 +114,27 @@ def callable_object(environ):
             "application",
             configured,
             "",
+            "application",
+        ),
+        (
+            "/app?callable=%25{ENV:CALLABLE}",
+            "other",
+            configured,
+            "",
+            "other",
+        ),
+        (
+            "/app?callable=%25{ENV:NOTHING}&group=%25{ENV:NOTHING}",
+            "application",
+            configured,
+            "%{ENV:NOTHING}",
+            "application",
+        ),
+        (
+            "/app?callable=%25&group=%25",
+            "application",
+            configured,
+            "%",
             "application",
         ),
         (

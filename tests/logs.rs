@@ -396,20 +396,60 @@ fn life_of_processes_and_scripts() {
     );
 }
 
-/// DIR-155, DMN-604: at trace1 nothing aborts, whichever thread meets an interpreter first.
+/// DIR-155, DMN-604, REQ-805: at trace1 nothing aborts, though many threads meet in an interpreter, and each request is told of; at
+/// debug only what happens to processes and interpreters.
 fn tracing(mpm: Mpm, mode: Mode) {
+    const THREADS: usize = 4;
     let server = Site::new(mpm, mode)
         .log_level("notice wsgi:trace1")
-        .shared("hello.wsgi")
-        .config("WSGIScriptAlias / {apps}/hello.wsgi application-group=named")
+        .daemon_options(&format!("processes=1 threads={THREADS}"))
+        .config(
+            "ServerLimit 1
+            MaxRequestWorkers 16
+            WSGIApplicationGroup named
+            <Location /quiet>\nLogLevel wsgi:debug\n</Location>",
+        )
+        .without_application_group()
+        .script(
+            "/",
+            &format!(
+                "import threading\n\
+                 all_here = threading.Barrier({THREADS})\n\n\
+                 def application(environ, start_response):\n    \
+                     if environ['QUERY_STRING']:\n        \
+                         all_here.wait(60)\n    \
+                     start_response('200 OK', [])\n    \
+                     return [b'hello']\n"
+            ),
+        )
         .start();
     if !wsgi_harness::subject().differs("DIR-155") {
         // The original aborts the process here.
         return;
     }
-    for _ in 0..30 {
-        server.get("/").expect(200);
+    let interpreter = "Create interpreter 'named'";
+    server.get("/quiet").expect(200);
+    server.wait_for_log(interpreter);
+    let place = if mode == Mode::Daemon {
+        "daemon group 'live'"
+    } else {
+        "embedded"
+    };
+    let told = format!("Run 'application' for a request (sub-interpreter 'named', {place}).");
+    assert_eq!(server.log().count(&told), 0);
+    for round in 1..=3 {
+        let mut waiting: Vec<_> = (0..THREADS).map(|_| server.begin("/?meet")).collect();
+        for connection in &mut waiting {
+            assert_eq!(connection.answer().expect(200).text(), "hello");
+        }
+        let records = server.log().matching(&told);
+        assert_eq!(records.len(), THREADS * round, "{records:?}");
+        for record in records {
+            assert!(record.line.contains("[wsgi:trace1]"), "{}", record.line);
+            assert!(record.contains("[script "), "{}", record.line);
+        }
     }
+    assert_eq!(server.log().count(interpreter), 1);
 }
 matrix!(tracing: event);
 

@@ -328,23 +328,40 @@ fn refusals_do_not_start_python() {
     server.expect_log("WSGI0150");
 }
 
-/// The subject is what the run says it is: a run against the original must not test ours by mistake.
+/// GEN-03, DMN-101: tokens of module and Python, in this order, behind those that were there, as far as ServerTokens lets them be
+/// seen. The subject is what the run says it is: a run against the original must not test ours by mistake.
 #[test]
 fn the_subject_names_itself() {
-    let server = Site::embedded()
-        .shared("hello.wsgi")
-        .config("ServerTokens Full\nWSGIScriptAlias / {apps}/hello.wsgi")
-        .start();
-    let answer = server.get("/").expect(200);
-    let banner = answer.header("Server").unwrap_or_default();
-    let token = if subject().is_ours() {
-        "mod_wsgi-rs/"
-    } else {
-        "mod_wsgi/"
+    let banner = |config: &str| {
+        let server = Site::embedded()
+            .file(
+                "apps/interpreter.wsgi",
+                include_str!("apps/interpreter.wsgi"),
+            )
+            .config(&format!(
+                "{config}\nWSGIScriptAlias / {{apps}}/interpreter.wsgi"
+            ))
+            .start();
+        let answer = server.get("/").expect(200);
+        let banner = answer.header("Server").unwrap_or_default().to_owned();
+        server.stop();
+        (banner, answer.fact("version"))
     };
-    assert!(
-        banner.contains(token) && banner.contains("Python/3."),
-        "GEN-03, DMN-101: {banner}"
-    );
-    server.stop();
+    for config in ["", "ServerTokens Full"] {
+        let (banner, version) = banner(config);
+        let tokens: Vec<&str> = banner.split(' ').collect();
+        let [first, .., module, python] = tokens[..] else {
+            panic!("{banner}");
+        };
+        assert!(first.starts_with("Apache/2.4"), "{banner}");
+        let module_version = if subject().is_ours() {
+            module.strip_prefix("mod_wsgi-rs/")
+        } else {
+            module.strip_prefix("mod_wsgi/6.")
+        };
+        let is_version = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+        assert!(module_version.is_some_and(is_version), "{banner}");
+        assert_eq!(python, format!("Python/{version}"), "{banner}");
+    }
+    assert_eq!(banner("ServerTokens Prod").0, "Apache");
 }

@@ -1,5 +1,6 @@
 //! Starting, restarting and stopping httpd: nothing is left, and with ours no request fails.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -56,6 +57,51 @@ fn graceful_stop(mpm: Mpm, mode: Mode) {
 }
 matrix!(graceful_stop);
 
+/// DP-04, DP-103, DMN-541, DMN-550: httpd's stop does not wait for requests as long as `shutdown-timeout` would, and nothing takes
+/// the place of the processes that end before the one with the request.
+#[test]
+fn stop_in_a_request() {
+    let server = Site::daemon()
+        .daemon_options("processes=3 threads=1 shutdown-timeout=600")
+        .cases()
+        .script("/", ECHO)
+        .start();
+    server.get("/?x").expect(200);
+    let url = server.case(
+        "holding",
+        "import time\n\ndef application(e, s):\n    open('{data}/held', 'w').close()\n    time.sleep(600)\n",
+    );
+    let _holding = server.begin(&url);
+    wait_until("the request", || {
+        server.path("data/held").exists().then_some(())
+    });
+    for text in [
+        "WSGI0146",
+        "WSGI0147",
+        "WSGI5",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    let pids = |processes: Vec<Process>| -> HashSet<i32> {
+        processes.iter().map(|process| process.pid).collect()
+    };
+    // Where daemons are children of httpd too, what tells them apart is a socket that httpd's close when they stop.
+    let children = pids(server.children());
+    let all = || &pids(server.daemons()) - &children;
+    let before = all();
+    assert_eq!(before.len(), 3, "{before:?}");
+    server.signal(Signal::SIGTERM);
+    wait_until("the end of all", || {
+        let now = all();
+        assert!(now.is_subset(&before), "{now:?} {before:?}");
+        now.is_empty().then_some(())
+    });
+    server.expect_exit();
+}
+
 /// A server that is stopped before it got any request.
 fn stop_at_once(mpm: Mpm, mode: Mode) {
     server(mpm, mode).stop();
@@ -88,7 +134,15 @@ fn restarts(mpm: Mpm, mode: Mode) {
 }
 matrix!(restarts);
 
-/// DIR-063, DMN-061, DMN-103: one path for all generations.
+/// The user that the daemons run as; its name is part of nothing.
+fn user_of_daemons(server: &Server) -> String {
+    let daemon = server.daemons().pop().expect("a daemon");
+    let users = daemon.status("Uid").expect("Linux lists it");
+    let user = users.split_whitespace().next().expect("the real one");
+    user.to_owned()
+}
+
+/// DIR-061, DIR-063, DMN-061, DMN-103: one path for all generations.
 #[test]
 fn without_socket_rotation() {
     let server = Site::daemon()
@@ -105,13 +159,52 @@ fn without_socket_rotation() {
             .collect()
     };
     let before = sockets();
-    assert_eq!(before.len(), 1);
+    let name = format!("wsgi.{}.u{}.1.sock", server.pid(), user_of_daemons(&server));
+    assert_eq!(before, [name], "DIR-061");
     server.allow_log("WSGI0065");
     for _ in 0..3 {
         let old = pid(&server);
         server.graceful();
         wait_until("a new process", || (pid(&server) != old).then_some(()));
         assert_eq!(sockets(), before);
+    }
+}
+
+/// DIR-063, DMN-061: requests that children of the old generation hold at a graceful restart, and hand over behind it, are served,
+/// with and without a new path.
+#[test]
+fn requests_that_span_a_graceful_restart() {
+    for rotation in ["Off", "On"] {
+        let server = Site::daemon()
+            .config(&format!("WSGISocketRotation {rotation}"))
+            .script("/", ECHO)
+            .start();
+        let old = pid(&server);
+        let request = Request::get("/?spanning").bytes();
+        let (head, rest) = request.split_at(request.len() - 2);
+        let mut connections: Vec<_> = (0..6)
+            .map(|_| {
+                let mut connection = server.connect();
+                connection.send_bytes(head);
+                connection
+            })
+            .collect();
+        // Its worker answers behind those that came before it.
+        server.get("/?x").expect(200);
+        server.allow_log("WSGI0065");
+        if !subject().is_ours() {
+            server.allow_log("WSGI0");
+        }
+        server.graceful();
+        wait_until("a new process", || (pid(&server) != old).then_some(()));
+        for connection in &mut connections {
+            connection.send_bytes(rest);
+            let answer = connection.answer();
+            // The original ends old daemons under their children.
+            if answer.status == 200 || subject().differs("DMN-550") {
+                assert_eq!(answer.expect(200).text(), "spanning", "{rotation}");
+            }
+        }
     }
 }
 
@@ -155,32 +248,6 @@ fn restarts_leave_nothing(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(restarts_leave_nothing: event prefork);
-
-/// GEN-14: what a configuration said is gone with it.
-#[test]
-fn settings_do_not_outlive_their_configuration() {
-    let server = Site::daemon()
-        .config("WSGIRestrictEmbedded On\nWSGICaseSensitivity Off\nWSGIPythonOptimize 2\nWSGIDaemonProcess extra threads=1\n<Location /embedded>\nWSGIProcessGroup %{GLOBAL}\n</Location>")
-        .script("/", ECHO)
-        .start();
-    server.allow_log("WSGI5034");
-    server.get("/embedded?x").expect(500);
-    server.expect_log("WSGI0143");
-    let path = server.path("httpd.conf");
-    let text = std::fs::read_to_string(&path).expect("the configuration");
-    let text = text
-        .replace("WSGIRestrictEmbedded On", "")
-        .replace("WSGIDaemonProcess extra threads=1", "")
-        .replace("WSGIPythonOptimize 2", "");
-    std::fs::write(&path, text).expect("the configuration can be written");
-    server.graceful();
-    wait_until("the new generation", || {
-        (server.get("/embedded?x").status == 200).then_some(())
-    });
-    wait_until("the groups of the new configuration", || {
-        (server.daemons().len() == 1).then_some(())
-    });
-}
 
 /// A configuration that is broken at a restart: httpd ends, and takes its daemons and their sockets with it.
 #[test]

@@ -234,6 +234,7 @@ impl<A: Apache> Exchange<'_, A> {
             }
             (AnswerEnd::Failed | AnswerEnd::Unavailable, None) => 500,
             (AnswerEnd::NotFound, None) => 404,
+            (AnswerEnd::TooManyInterpreters, None) => 503,
             (AnswerEnd::TimedOut, None) => 504,
             (AnswerEnd::MainOnly, None) => return Ok(Ended::Answered(Outcome::MainOnly)),
         };

@@ -6,6 +6,7 @@ mod closed;
 mod failures;
 mod groups;
 mod logins;
+mod places;
 mod requirements;
 mod sight;
 mod unavailable;

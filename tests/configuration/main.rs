@@ -1,9 +1,10 @@
-//! What `httpd -t` accepts and refuses: every directive and option, in every context.
+//! What `httpd -t` accepts and refuses: every directive and option, in every context; and what stays of it.
 
 mod contexts;
 mod daemon_options;
 mod older_releases;
 mod preloading;
+mod renewed;
 mod servers;
 mod values;
 mod words;
@@ -46,7 +47,7 @@ fn check<T: AsRef<str>>(rows: &[(&'static str, T, Verdict)]) {
             ));
         } else if !expected && !names_its_cause(config, &checked.output) {
             wrong.push(format!(
-                "{row}: {config}\n   the message names neither directive nor group: {}",
+                "{row}: {config}\n   the message names neither directive nor group, or not the option: {}",
                 checked.output.trim()
             ));
         }
@@ -60,9 +61,20 @@ fn check<T: AsRef<str>>(rows: &[(&'static str, T, Verdict)]) {
     );
 }
 
-/// Whether the message says which directive, or which process group, is the cause. The original's often say neither.
+/// Whether the message says which directive, or which process group, is the cause, and which option where there is but one (DP-02).
+/// The original's often say nothing.
 fn names_its_cause(config: &str, output: &str) -> bool {
     let says = output.to_lowercase();
+    let mut words = config.split([' ', '\n']).filter(|word| word.contains('='));
+    let option = match (words.next(), words.next()) {
+        (Some(only), None) if config.starts_with("WSGIDaemonProcess") => {
+            only.trim_matches('"').split('=').next()
+        }
+        _ => None,
+    };
+    if subject().is_ours() && option.is_some_and(|option| !output.contains(option)) {
+        return false;
+    }
     let mut directives = config.lines().filter_map(|line| {
         let word = line.trim_start_matches('<').split([' ', '>']).next()?;
         Some(word.to_lowercase()).filter(|word| word.starts_with("wsgi"))
@@ -83,4 +95,19 @@ fn names_of_the_module() {
         ),
         ("GEN-01", "LogLevel wsgi:debug wsgi_module:info", Accepted),
     ]);
+    for (level, heard) in [
+        ("warn", false),
+        ("warn wsgi:info", true),
+        ("warn wsgi_module:info", true),
+    ] {
+        let server = Site::embedded()
+            .log_level(level)
+            .shared("hello.wsgi")
+            .config("WSGIScriptAlias / {apps}/hello.wsgi")
+            .start();
+        server.get("/").expect(200);
+        let records = server.log().records();
+        let infos = records.iter().filter(|record| record.module == "wsgi");
+        assert_eq!(infos.count() > 0, heard, "{level}");
+    }
 }

@@ -127,7 +127,13 @@ fn server_variables(mpm: Mpm, mode: Mode) {
         "mod_wsgi.enable_sendfile",
         "mod_wsgi.daemon_connects",
         "mod_wsgi.daemon_restarts",
+        "mod_wsgi.ignore_activity",
+        "mod_wsgi.total_requests",
+        "mod_wsgi.thread_requests",
+        "mod_wsgi.input_chunked",
+        "mod_wsgi.reload_mechanism",
         "mod_ssl.is_https",
+        "mod_ssl.var_lookup",
         "mod_wsgi.mount_point",
         "apache.request_rec",
         "wsgi.async",
@@ -269,3 +275,38 @@ fn head_mapping(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(head_mapping: event);
+
+/// KD-30, DIR-125, MRG-02: a virtual host takes over what the main server says about HEAD, unless it says something itself; in a section
+/// of either the section counts.
+#[test]
+fn head_mapping_of_virtual_hosts() {
+    let server = Site::embedded()
+        .script(
+            "/",
+            "def application(e, s):\n    s('200 OK', [('X-Method', e['REQUEST_METHOD'])])\n    return [b'body']\n",
+        )
+        .config(
+            "Listen 127.0.0.1:{port2}
+            Listen 127.0.0.1:{port3}
+            WSGIMapHEADToGET On
+            <VirtualHost 127.0.0.1:{port2}>
+                <Location /off>\nWSGIMapHEADToGET Off\n</Location>
+            </VirtualHost>
+            <VirtualHost 127.0.0.1:{port3}>
+                WSGIMapHEADToGET Auto
+                <Location /on>\nWSGIMapHEADToGET On\n</Location>
+            </VirtualHost>",
+        )
+        .start();
+    for (index, path, method) in [
+        (0, "/", "GET"),
+        (1, "/", "GET"),
+        (1, "/off", "HEAD"),
+        (2, "/", "HEAD"),
+        (2, "/on", "GET"),
+    ] {
+        let answer = server.connect_to(index).send(&Request::head(path));
+        let found = answer.expect(200);
+        assert_eq!(found.header("X-Method"), Some(method), "{index} {path}");
+    }
+}

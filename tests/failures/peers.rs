@@ -159,6 +159,32 @@ fn takes_too_long(mpm: Mpm, options: &str, line: &str) {
     server.allow_log("slow.wsgi]");
 }
 
+/// DMN-216, DP-40: httpd's Timeout is that of the request's virtual host, whoever the group belongs to.
+#[test]
+fn timeout_of_a_virtual_host() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .config(
+            "Timeout 600
+            Listen 127.0.0.1:{port2}
+            <VirtualHost 127.0.0.1:{port2}>
+                ServerName second.example
+                Timeout 1
+                WSGIScriptAlias / {apps}/root.wsgi
+            </VirtualHost>",
+        )
+        .script("/", &app("import os, time\nwhile not os.path.exists('{data}/go'):\n    time.sleep(0.01)\nstart_response('200 OK', [])\nreturn [b'late']"))
+        .start();
+    let mut patient = server.begin("/");
+    let mut hasty = server.connect_to(1);
+    hasty.send_bytes(Request::get("/").bytes());
+    assert_eq!(hasty.answer().status, 504);
+    server.expect_log("WSGI0145");
+    server.write("data/go", "");
+    assert_eq!(patient.answer().expect(200).text(), "late");
+    server.allow_log("root.wsgi]");
+}
+
 /// DMN-244, REQ-320: an application that writes much before it reads a large body, and a client that reads only when it has
 /// sent everything.
 fn writes_before_it_reads(mpm: Mpm, mode: Mode) {

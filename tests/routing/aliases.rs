@@ -223,12 +223,24 @@ fn alias_of_the_root() {
 fn aliases_that_lead_nowhere() {
     let server = Site::embedded()
         .shared("hello.wsgi")
+        .file("apps/below/hello.wsgi", include_str!("../apps/hello.wsgi"))
         .config(
-            "WSGIScriptAlias never {apps}/hello.wsgi\nWSGIScriptAlias /relative no/such/hello.wsgi",
+            // `below/hello.wsgi` is there below ServerRoot. httpd itself looks in the folder where it was started.
+            "ServerRoot {apps}
+            WSGIScriptAlias never {apps}/hello.wsgi
+            WSGIScriptAlias /relative below/hello.wsgi
+            WSGIScriptAlias /missing {apps}/missing.wsgi",
         )
         .start();
     server.get("/never").expect(404);
-    server.get("/relative").expect(404);
+    for (path, target) in [("/relative", "below"), ("/missing", "missing.wsgi")] {
+        server.get(path).expect(404);
+        let record = server.log().matching("WSGI0135").pop();
+        assert!(
+            record.is_some_and(|record| record.contains(target)),
+            "{path}"
+        );
+    }
     server.expect_log("WSGI0135");
 }
 
@@ -246,6 +258,7 @@ fn preloading(mpm: Mpm, mode: Mode) {
         )
     };
     let server = Site::new(mpm, mode)
+        .daemon_options("processes=2 threads=2")
         .script_with("/both", &format!("process-group={group} application-group=%{{GLOBAL}}"), &noting("both"))
         .script_with("/one", &format!("process-group={group}"), &noting("one"))
         .file("apps/imported.wsgi", &noting("imported"))
@@ -261,10 +274,9 @@ fn preloading(mpm: Mpm, mode: Mode) {
             .count()
     };
     assert_eq!(loads("one"), 1);
-    let processes = if (mpm, mode) == (Mpm::Prefork, Mode::Embedded) {
-        2
-    } else {
-        1
+    let processes = match (mpm, mode) {
+        (Mpm::Prefork, Mode::Embedded) | (_, Mode::Daemon) => 2,
+        _ => 1,
     };
     wait_until("the preload of every process", || {
         (loads("both") == processes && loads("imported") == processes).then_some(())
