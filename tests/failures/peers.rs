@@ -55,7 +55,7 @@ fn client_goes_away(mpm: Mpm, mode: Mode) {
 }
 matrix!(client_goes_away: event prefork);
 
-/// KD-32, REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
+/// KD-32, REQ-461, REQ-462, REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
 fn daemon_dies(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     let killing = "import os, signal\n\ndef application(environ, start_response):\n    if environ['QUERY_STRING'] == 'late':\n        start_response('200 OK', [])(b'begin')\n    os.kill(os.getpid(), signal.SIGKILL)\n";
@@ -66,6 +66,11 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
     server.allow_log("killing.wsgi]");
     let answer = server.get(&url);
     assert_eq!(answer.status, 502, "{}", answer.shown());
+    // REQ-461: closed in order, or not.
+    wait_until("the record", || {
+        let found = server.log().count("WSGI0146") + server.log().count("WSGI0147");
+        (found == 1).then_some(())
+    });
     still_answers(&server);
     let mut connection = server.begin(&format!("{url}?late"));
     let answer = connection.read_answer("GET").expect("a head");
@@ -73,6 +78,14 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
     if subject().differs("DMN-338") {
         assert!(!answer.whole, "{}", answer.shown());
     }
+    // REQ-462: the status of the answer stays what it was.
+    server.wait_for_log("WSGI0119");
+    let access = server.path("access.log");
+    let line = format!("200 GET {url} ");
+    wait_until(&line, || {
+        let text = std::fs::read_to_string(&access).ok()?;
+        text.contains(&line).then_some(())
+    });
     still_answers(&server);
 }
 matrix!(daemon_dies: event prefork / daemon);
