@@ -23,12 +23,24 @@ fn user(name: &str) -> nix::unistd::User {
         .expect("a user that every Debian has")
 }
 
-/// DP-10, DP-11, DP-16, DP-25, DMN-012, DMN-013, DMN-102, DMN-114, DMN-115, DMN-116: without options a group runs as
-/// httpd's user.
+/// DP-10, DP-11, DP-13, DP-16, DP-20, DMN-012, DMN-013, DMN-015, DMN-050, DMN-102, DMN-114, DMN-115, DMN-116: without options a
+/// group runs as httpd's user, and what its processes have of httpd's they keep.
 #[test]
 fn default_identity() {
     let server = facts("threads=2");
     let answer = server.get("/").expect(200);
+    let httpd = server.parent();
+    let umask = httpd.status("Umask").expect("Linux tells");
+    assert_eq!(
+        answer.fact("umask").trim_start_matches("0o"),
+        umask.trim_start_matches('0')
+    );
+    assert_eq!(
+        answer.fact("cwd"),
+        server.dir().display().to_string(),
+        "where httpd was started"
+    );
+    assert_eq!(answer.fact("priority"), "0");
     if is_root() {
         let expected = unprivileged_user();
         assert_eq!(answer.fact("uid"), expected.uid.to_string());
@@ -45,6 +57,23 @@ fn default_identity() {
         .expect("the process that answered");
     assert!(!daemon.listens, "DMN-120: no listening socket of httpd");
     assert_eq!(server.daemons().len(), 1);
+}
+
+/// DP-25, DMN-012, DMN-013: User and Group of httpd that come behind the group count.
+#[test]
+fn identity_that_comes_later() {
+    if !is_root() {
+        println!("not root: identities are not changed");
+        return;
+    }
+    let server = Site::embedded()
+        .early_config("WSGIDaemonProcess early threads=1")
+        .script_with("/", "process-group=early", FACTS)
+        .start();
+    let (answer, expected) = (server.get("/").expect(200), unprivileged_user());
+    assert_eq!(answer.fact("uid"), expected.uid.to_string());
+    assert_eq!(answer.fact("gid"), expected.gid.to_string());
+    assert_eq!(answer.fact("groups"), format!("[{}]", expected.gid));
 }
 
 /// DP-10, DP-11, DP-12, DP-13, DP-15, DP-16, DP-20, DP-27, DMN-012, DMN-013, DMN-014, DMN-015, DMN-017, DMN-050,
@@ -101,6 +130,43 @@ fn chosen_identity() {
     ];
     groups.sort_unstable();
     assert_eq!(three.fact("groups"), format!("{groups:?}"), "DMN-014");
+}
+
+/// DP-12, DMN-014, DMN-114: without `supplementary-groups` the groups are those that the user database has for the user.
+#[test]
+fn groups_of_the_user() {
+    let table = std::fs::read_to_string("/etc/group").expect("Debian has it");
+    let members = |line: &str| -> Option<(u32, Vec<String>)> {
+        let mut fields = line.split(':').skip(2);
+        let group = fields.next()?.parse().ok()?;
+        let names = fields.next()?.split(',').filter(|name| !name.is_empty());
+        Some((group, names.map(str::to_owned).collect()))
+    };
+    let table: Vec<(u32, Vec<String>)> = table.lines().filter_map(members).collect();
+    let is_other = |name: &&String| {
+        let found = nix::unistd::User::from_name(name).ok().flatten();
+        found.is_some_and(|user| !user.uid.is_root())
+    };
+    let Some(name) = table.iter().flat_map(|(_, names)| names).find(is_other) else {
+        println!("nobody here is in a second group");
+        return;
+    };
+    if !is_root() {
+        println!("not root: identities are not changed");
+        return;
+    }
+    let answer = facts(&format!("threads=1 home=/ user={name}"))
+        .get("/")
+        .expect(200);
+    let mut expected: Vec<u32> = table
+        .iter()
+        .filter(|(_, names)| names.contains(name))
+        .map(|(group, _)| *group)
+        .chain([unprivileged_user().gid.as_raw()])
+        .collect();
+    expected.sort_unstable();
+    expected.dedup();
+    assert_eq!(answer.fact("groups"), format!("{expected:?}"), "{name}");
 }
 
 /// DMN-116, DMN-118, DP-05: a user without a home. The group cannot start; that is told, and requests do not hang.
@@ -188,34 +254,62 @@ fn python_of_a_group() {
     }
 }
 
-/// DIR-061, DMN-103, DMN-104, DMN-105, DMN-641, DP-48: names, owners and modes of sockets.
+/// DIR-061, DMN-103, DMN-104, DMN-105, DMN-046, DMN-213, DMN-641, DP-38, DP-48: names, owners and modes of sockets. They belong to
+/// httpd's user, whoever runs the group, or to `socket-user`; nobody else gets in, and whom it kept out is told.
 #[test]
 fn sockets() {
-    for (rotation, name) in [
-        ("On", "wsgi.PID.0.2.sock".to_owned()),
-        ("Off", format!("wsgi.PID.u{}.2.sock", other_uid())),
+    let games = user("games");
+    for (rotation, names) in [
+        (
+            "On",
+            ["wsgi.PID.0.2.sock".to_owned(), "wsgi.PID.0.3.sock".into()],
+        ),
+        (
+            "Off",
+            [2, 3].map(|number| format!("wsgi.PID.u{}.{number}.sock", other_uid())),
+        ),
     ] {
-        let options = if is_root() {
-            "threads=1 user=daemon socket-user=games home=/"
+        let (by_default, chosen) = if is_root() {
+            (
+                "threads=1 user=daemon home=/",
+                format!("threads=1 user=daemon socket-user=#{} home=/", games.uid),
+            )
         } else {
-            "threads=1"
+            ("threads=1", "threads=1".to_owned())
         };
         let server = Site::daemon()
-            .config(&format!("WSGISocketRotation {rotation}\nWSGIDaemonProcess other {options}\nWSGIScriptAlias /other {{apps}}/root.wsgi process-group=other"))
+            .config(&format!(
+                "WSGISocketRotation {rotation}
+                WSGIDaemonProcess second {by_default}
+                WSGIDaemonProcess third {chosen}
+                WSGIScriptAlias /second {{apps}}/root.wsgi process-group=second
+                WSGIScriptAlias /third {{apps}}/root.wsgi process-group=third"
+            ))
             .script("/", FACTS)
             .start();
-        server.get("/").expect(200);
-        let name = name.replace("PID", &server.pid().to_string());
-        let facts = std::fs::metadata(server.path("run").join(&name)).unwrap_or_else(|error| {
-            panic!(
-                "{name}: {error}; {:?}",
-                std::fs::read_dir(server.path("run"))
-                    .map(|e| e.flatten().map(|e| e.file_name()).collect::<Vec<_>>())
-            )
-        });
-        assert_eq!(facts.permissions().mode() & 0o777, 0o700, "{name}");
+        server.get("/second").expect(200);
+        for (name, owner) in names.iter().zip([unprivileged_user(), games.clone()]) {
+            let name = name.replace("PID", &server.pid().to_string());
+            let facts = std::fs::metadata(server.path("run").join(&name)).unwrap_or_else(|error| {
+                panic!(
+                    "{name}: {error}; {:?}",
+                    std::fs::read_dir(server.path("run"))
+                        .map(|e| e.flatten().map(|e| e.file_name()).collect::<Vec<_>>())
+                )
+            });
+            assert_eq!(facts.permissions().mode() & 0o777, 0o700, "{name}");
+            if is_root() {
+                assert_eq!(facts.uid(), owner.uid.as_raw(), "{name}");
+            }
+        }
         if is_root() {
-            assert_eq!(facts.uid(), user("games").uid.as_raw(), "{name}");
+            assert_eq!(server.get("/third").status, 503, "{rotation}");
+            server.expect_log("WSGI0117");
+            let record = server.wait_for_log("WSGI0117");
+            let uid = unprivileged_user().uid.to_string();
+            for text in [uid.as_str(), "Permission denied"] {
+                assert!(record.contains(text), "{}", record.line);
+            }
         }
     }
 }
@@ -232,28 +326,41 @@ fn other_uid() -> u32 {
 #[test]
 fn descriptors() {
     let server = Site::daemon()
-        .config("WSGIDaemonProcess other threads=1\nCustomLog {data}/other-access.log \"%h\"")
+        .config(
+            "Listen 127.0.0.1:{port2}
+            <VirtualHost 127.0.0.1:{port2}>
+                ErrorLog {data}/other.log
+                CustomLog {data}/other-access.log \"%h\"
+                WSGIDaemonProcess other threads=1
+            </VirtualHost>",
+        )
         .script("/", FACTS)
         .start();
-    server.get("/").expect(200);
-    let daemon = server.daemons().remove(0);
-    if subject().differs("DMN-903") {
-        let open = daemon.descriptors();
-        assert!(
-            !open.iter().any(|target| target.contains("access.log")),
-            "{open:?}"
-        );
-        let maps = std::fs::read_to_string(format!("/proc/{}/maps", daemon.pid))
-            .expect("the maps of a process");
-        assert!(
-            !maps.contains("apache2") && !maps.contains("mod_wsgi.so"),
-            "exec'ed: nothing of httpd in memory"
-        );
-        let environ =
-            std::fs::read(format!("/proc/{}/cmdline", daemon.pid)).expect("its arguments");
-        assert!(!environ.is_empty());
-    }
+    let pid = server.get("/").expect(200).number("pid");
+    let daemon = server.daemon(pid);
     assert!(!daemon.listens);
+    if !subject().differs("DMN-903") {
+        return;
+    }
+    let log = server.fill("{dir}/error.log");
+    for target in daemon.descriptors() {
+        let is_its_own = ["/dev/null", "/dev/urandom", log.as_str()].contains(&target.as_str())
+            || ["socket:", "pipe:", "anon_inode:", "/memfd:"]
+                .iter()
+                .any(|kind| target.starts_with(kind));
+        assert!(is_its_own, "{target}");
+    }
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the maps of a process");
+    assert!(
+        !maps.contains("apache2") && !maps.contains("mod_wsgi.so"),
+        "exec'ed: nothing of httpd in memory"
+    );
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).expect("its arguments");
+    assert_eq!(
+        String::from_utf8_lossy(&arguments),
+        "mod_wsgi-daemon: live\0",
+        "and nothing of its configuration"
+    );
 }
 
 /// DMN-402, DP-31: thread numbers.
@@ -280,6 +387,38 @@ fn missing_socket() {
     }
     assert_eq!(server.get("/").status, 503);
     server.expect_log("WSGI0117");
+}
+
+/// REQ-303, DMN-206: it is the file of the URL that counts, not its handler script.
+#[test]
+fn owners_of_handled_files() {
+    if !is_root() {
+        println!("not root: files cannot be given away");
+        return;
+    }
+    let daemon = user("daemon");
+    let site = Site::daemon()
+        .file("htdocs/theirs/page.handled", "page")
+        .file("htdocs/ours/page.handled", "page")
+        .file(
+            "apps/handler.wsgi",
+            "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'handled']\n",
+        )
+        .config(
+            "WSGIDaemonProcess by-user threads=1 script-user=daemon
+            WSGIProcessGroup by-user
+            WSGIHandlerScript handled {apps}/handler.wsgi
+            <Files *.handled>\nSetHandler handled\n</Files>",
+        );
+    for name in ["htdocs/theirs", "htdocs/theirs/page.handled"] {
+        std::os::unix::fs::chown(site.path(name), Some(daemon.uid.as_raw()), None)
+            .expect("root may");
+    }
+    let server = site.start();
+    let answer = server.get("/theirs/page.handled").expect(200);
+    assert_eq!(answer.text(), "handled");
+    server.get("/ours/page.handled").expect(403);
+    server.expect_log("[script {htdocs}/ours/page.handled] WSGI0164");
 }
 
 /// DP-43, DMN-047, DMN-048, DMN-205, DMN-206, DMN-643, REQ-303: who must own a script.

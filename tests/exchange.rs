@@ -119,27 +119,6 @@ fn script_out_of_the_daemons_reach() {
     }
 }
 
-/// DP-112: a service process takes no requests; who asks it waits as long as for any other that does not answer.
-#[test]
-fn requests_to_a_service() {
-    let server = Site::daemon()
-        .config(
-            "WSGIDaemonProcess service threads=0 connect-timeout=1 socket-timeout=1
-            WSGIImportScript {apps}/service.py process-group=service application-group=%{GLOBAL}
-            WSGIScriptAlias /service {apps}/hello.wsgi process-group=service
-            WSGIScriptAlias /live {apps}/hello.wsgi",
-        )
-        .file(
-            "apps/service.py",
-            "import time\nopen('{data}/running', 'w').close()\nwhile True:\n    time.sleep(0.05)\n",
-        )
-        .shared("hello.wsgi")
-        .start();
-    assert_eq!(server.get("/service").status, 504);
-    server.expect_log("WSGI0145");
-    server.get("/live").expect(200);
-}
-
 /// DMN-215, DMN-222, DMN-233, API-310: how often a request was connected and sent again is told to those who subscribe.
 #[test]
 fn connects_and_restarts_are_told() {
@@ -262,11 +241,19 @@ fn unspeakable_errors(mpm: Mpm, mode: Mode) {
         assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
     }
     assert_eq!(server.log().count("mod_wsgi (pid="), 0);
-    let plain = server.log().matching("a plain line");
+    let plain = server.wait_for_logs("a plain line", 3);
+    for record in plain {
+        let prefix = "[script {apps}/unspeakable.wsgi] ";
+        assert_eq!(
+            record.message(),
+            server.fill(&format!("{prefix}a plain line"))
+        );
+    }
+    let report = server.wait_for_log("WSGI0174");
     assert!(
-        plain
-            .iter()
-            .all(|record| record.text.ends_with("a plain line"))
+        report.message().starts_with("WSGI0174: [script "),
+        "{}",
+        report.line
     );
 }
 matrix!(unspeakable_errors: event);

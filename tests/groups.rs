@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Server, Site, is_root, subject, wait_until};
+use wsgi_harness::{Server, Site, is_root, subject, unprivileged_user, wait_until};
 
 const PID: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n";
 
@@ -169,6 +169,125 @@ fn no_accept_mutex() {
             let open = daemon.descriptors();
             assert!(!open.iter().any(|path| path.contains(".lock")), "{open:?}");
         }
+    }
+}
+
+/// DP-31, DMN-011: a group has 15 threads for requests where nothing is said.
+#[test]
+fn threads_by_default() {
+    let server = Site::daemon()
+        .config("WSGIDaemonProcess plain\nWSGIScriptAlias /plain {apps}/root.wsgi process-group=plain")
+        .script(
+            "/",
+            "import os, time\n\ndef application(environ, start_response):\n    thread = environ['mod_wsgi.thread_id']\n    open('{data}/thread-%d' % thread, 'w').close()\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    start_response('200 OK', [])\n    return [b'%d' % thread]\n",
+        )
+        .start();
+    let requests: Vec<_> = (0..16).map(|_| server.begin("/plain")).collect();
+    let threads = || -> usize {
+        let entries = fs::read_dir(server.path("data")).expect("a folder");
+        entries.flatten().count()
+    };
+    wait_until("15 requests at once", || (threads() == 15).then_some(()));
+    server.write("data/go", "");
+    let mut seen: Vec<i32> = requests
+        .into_iter()
+        .map(|mut request| {
+            request
+                .answer()
+                .expect(200)
+                .text()
+                .parse()
+                .expect("a number")
+        })
+        .collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, (1..=15).collect::<Vec<_>>());
+}
+
+/// What Python finds of options of its own, and of httpd's environment; `sh` is a program that it starts.
+const SURROUNDINGS: &str = "import os, subprocess, sys
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    names = 'HOME', 'USER', 'USERNAME', 'LOGNAME'
+    of_child = subprocess.check_output(['sh', '-c', 'echo $HOME $USER $USERNAME $LOGNAME'], text=True).strip()
+    lines = [
+        ('variables', [os.environ.get(name) for name in names]),
+        ('child', of_child),
+        ('eggs', os.environ.get('PYTHON_EGG_CACHE')),
+        ('path', [path for path in sys.path if path.startswith('{dir}')]),
+    ]
+    return [''.join('%s\\t%s\\n' % line for line in lines).encode()]
+";
+
+/// DP-27, DP-51, DP-52, DMN-021, DMN-022, DMN-131, API-020, API-030, API-031: what a group has of Python's settings is its own, and not
+/// what WSGIPythonPath and WSGIPythonEggs give embedded Python. Its user's name is in variables that were there.
+#[test]
+fn settings_of_embedded_python_are_not_a_groups() {
+    let other = if is_root() {
+        "user=games home=/"
+    } else {
+        "home=/"
+    };
+    let server = Site::daemon()
+        .variable("HOME", "/somewhere")
+        .variable("USER", "somebody")
+        .variable("LOGNAME", "somebody")
+        .daemon_options("threads=1")
+        .config(&format!(
+            "WSGIPythonPath {{dir}}/embedded
+            WSGIPythonEggs {{dir}}/embedded-eggs
+            WSGIDaemonProcess other threads=1 python-path={{dir}}/lib python-eggs={{dir}}/eggs {other}
+            WSGIScriptAlias /embedded {{apps}}/root.wsgi process-group=%{{GLOBAL}}
+            WSGIScriptAlias /other {{apps}}/root.wsgi process-group=other"
+        ))
+        .script("/", SURROUNDINGS)
+        .start();
+    let name = |of_group: &str| {
+        let user = if is_root() {
+            nix::unistd::User::from_name(of_group)
+        } else {
+            nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+        };
+        let user = user.expect("the user database").expect("an account");
+        (user.dir.display().to_string(), user.name)
+    };
+    let of_httpd = unprivileged_user().name;
+    for (url, user, eggs, path) in [
+        ("/", Some(name(&of_httpd)), None, ""),
+        (
+            "/other",
+            Some(name("games")),
+            Some("{dir}/eggs"),
+            "'{dir}/lib'",
+        ),
+        (
+            "/embedded",
+            None,
+            Some("{dir}/embedded-eggs"),
+            "'{dir}/embedded'",
+        ),
+    ] {
+        let answer = server.get(url).expect(200);
+        let (home, user) = user.unwrap_or_else(|| ("/somewhere".into(), "somebody".into()));
+        assert_eq!(
+            answer.fact("variables"),
+            format!("['{home}', '{user}', None, '{user}']"),
+            "{url}"
+        );
+        assert_eq!(
+            answer.fact("child"),
+            format!("{home} {user} {user}"),
+            "{url}"
+        );
+        let eggs = eggs.map_or_else(|| "None".to_owned(), |eggs| server.fill(eggs));
+        assert_eq!(answer.fact("eggs"), eggs, "{url}");
+        assert_eq!(
+            answer.fact("path"),
+            server.fill(&format!("[{path}]")),
+            "{url}"
+        );
     }
 }
 

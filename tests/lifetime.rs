@@ -70,6 +70,15 @@ fn signals() {
         server.wait_until_gone(&[old]);
         let answer = server.get("/").expect(200);
         assert_ne!(answer.number("pid"), last, "{signal}");
+        if subject().is_ours() {
+            let how = match signal {
+                Signal::SIGKILL | Signal::SIGQUIT => format!("signal {}", signal as i32),
+                _ => "exit status 0".to_owned(),
+            };
+            server.wait_for_log(&format!(
+                "Process (pid {last}) of daemon group 'live' has ended ({how})."
+            ));
+        }
         last = answer.number("pid");
     }
     // DMN-503: no effect on the process.
@@ -82,7 +91,7 @@ fn signals() {
     server.allow_log("exit signal Quit");
 }
 
-/// DP-62, DMN-027, DMN-520: a request that does not end is cut after `shutdown-timeout`.
+/// DP-62, DP-92, DMN-027, DMN-520, DMN-541: a request that does not end is cut after `shutdown-timeout`, and the exit status tells.
 #[test]
 fn shutdown_timeout() {
     let server = Site::daemon()
@@ -95,6 +104,12 @@ fn shutdown_timeout() {
     server.wait_until_gone(std::slice::from_ref(&daemon));
     let answer = connection.answer();
     assert_eq!(answer.status, 502, "{}", answer.shown());
+    if subject().is_ours() {
+        let pid = daemon.pid;
+        server.wait_for_log(&format!(
+            "Process (pid {pid}) of daemon group 'live' has ended (exit status 255)."
+        ));
+    }
     for code in ["WSGI0146", "WSGI0147", "'live'"] {
         server.allow_log(code);
     }

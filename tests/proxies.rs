@@ -205,6 +205,15 @@ const ROWS: &[Row] = &[
         expected: &[("REMOTE_ADDR", Some("1.2.3.4")), ("HTTP_HOST", Some("h"))],
     },
     Row {
+        row: "DIR-133, REQ-150: a list without proxies trusts nobody",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies",
+        headers: &[("X-Forwarded-For", "1.2.3.4")],
+        expected: &[
+            ("REMOTE_ADDR", Some("127.0.0.1")),
+            ("HTTP_X_FORWARDED_FOR", None),
+        ],
+    },
+    Row {
         row: "DIR-133: IPv6 elements and an address with netmask",
         config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.0/255.0.0.0 fe80::/10",
         headers: &[("X-Forwarded-For", "2001:db8::1, fe80::1")],
@@ -384,5 +393,43 @@ fn addresses_in_logs() {
         assert_eq!(line, "127.0.0.1 127.0.0.1 127.0.0.1\n");
         let peer = record.peer().unwrap_or_default();
         assert!(peer.starts_with(prefix), "{record:?}");
+    }
+}
+
+/// REQ-150: the peer is the client that mod_remoteip found, whoever the connection comes from.
+#[test]
+fn peer_behind_remoteip() {
+    let server = Site::embedded()
+        .modules(&["remoteip"])
+        .shared("environ.wsgi")
+        .config(
+            "WSGIScriptAlias / {apps}/environ.wsgi
+            RemoteIPHeader X-Peer
+            RemoteIPInternalProxy 127.0.0.1
+            WSGITrustedProxyHeaders X-Forwarded-For
+            <Location /far>\nWSGITrustedProxies 10.0.0.0/8\n</Location>
+            <Location /near>\nWSGITrustedProxies 127.0.0.1\n</Location>",
+        )
+        .start();
+    for (path, peer, expected) in [
+        ("/far", Some("10.1.1.1"), ("1.2.3.4", Some("1.2.3.4"))),
+        ("/far", Some("11.1.1.1"), ("11.1.1.1", None)),
+        ("/far", None, ("127.0.0.1", None)),
+        ("/near", Some("10.1.1.1"), ("10.1.1.1", None)),
+        ("/near", None, ("1.2.3.4", Some("1.2.3.4"))),
+    ] {
+        let mut request = Request::get(path).header("X-Forwarded-For", "1.2.3.4");
+        if let Some(peer) = peer {
+            request = request.header("X-Peer", peer);
+        }
+        let answer = server.send(&request).expect(200);
+        let kept = answer
+            .line("HTTP_X_FORWARDED_FOR")
+            .map(|shown| shown.trim_matches('\'').to_owned());
+        assert_eq!(
+            (answer.unquoted("REMOTE_ADDR").as_str(), kept.as_deref()),
+            expected,
+            "{path} {peer:?}"
+        );
     }
 }

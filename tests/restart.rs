@@ -1,5 +1,6 @@
 //! Starting, restarting and stopping httpd: nothing is left, and with ours no request fails.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -55,6 +56,51 @@ fn graceful_stop(mpm: Mpm, mode: Mode) {
     server.graceful_stop();
 }
 matrix!(graceful_stop);
+
+/// DP-04, DP-103, DMN-541, DMN-550: httpd's stop does not wait for requests as long as `shutdown-timeout` would, and nothing takes
+/// the place of the processes that end before the one with the request.
+#[test]
+fn stop_in_a_request() {
+    let server = Site::daemon()
+        .daemon_options("processes=3 threads=1 shutdown-timeout=600")
+        .cases()
+        .script("/", ECHO)
+        .start();
+    server.get("/?x").expect(200);
+    let url = server.case(
+        "holding",
+        "import time\n\ndef application(e, s):\n    open('{data}/held', 'w').close()\n    time.sleep(600)\n",
+    );
+    let _holding = server.begin(&url);
+    wait_until("the request", || {
+        server.path("data/held").exists().then_some(())
+    });
+    for text in [
+        "WSGI0146",
+        "WSGI0147",
+        "WSGI5",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    let pids = |processes: Vec<Process>| -> HashSet<i32> {
+        processes.iter().map(|process| process.pid).collect()
+    };
+    // Where daemons are children of httpd too, what tells them apart is a socket that httpd's close when they stop.
+    let children = pids(server.children());
+    let all = || &pids(server.daemons()) - &children;
+    let before = all();
+    assert_eq!(before.len(), 3, "{before:?}");
+    server.signal(Signal::SIGTERM);
+    wait_until("the end of all", || {
+        let now = all();
+        assert!(now.is_subset(&before), "{now:?} {before:?}");
+        now.is_empty().then_some(())
+    });
+    server.expect_exit();
+}
 
 /// A server that is stopped before it got any request.
 fn stop_at_once(mpm: Mpm, mode: Mode) {

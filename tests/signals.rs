@@ -1,7 +1,7 @@
 //! Signals to the processes of a daemon group and to the supervisor, and what Python code is told of the end of a process.
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Connection, Process, Server, Site, subject, wait_until};
+use wsgi_harness::{Connection, Level, Process, Server, Site, subject, wait_until};
 
 const SIGNALLED: &str = include_str!("apps/signalled.wsgi");
 
@@ -41,8 +41,8 @@ fn hold(server: &Server, url: &str, pid: i32, interpreter: &str) -> Connection {
     connection
 }
 
-/// DP-80, DP-81, DP-82, DMN-500, DMN-501, DMN-502, DMN-513, DMN-530, API-131, API-331: each interpreter is told the
-/// reason once.
+/// DP-80, DP-81, DP-82, DP-106, DMN-500, DMN-501, DMN-502, DMN-513, DMN-530, DMN-541, API-131, API-331: each interpreter is told the
+/// reason once; it is in the log, with the group and how the process ended.
 #[test]
 fn reasons() {
     let server = server("threads=2");
@@ -61,13 +61,26 @@ fn reasons() {
         told.sort_unstable();
         let expected = ["main", "other"].map(|name| format!("{name} process_stopping {reason}"));
         assert_eq!(told, expected, "{signal}");
+        is_in_the_log(&server, first, reason);
         wait_until("the replacement", || {
             (server.served_by("/app") != first).then_some(())
         });
     }
 }
 
-/// DP-83, DP-89, DMN-460, DMN-530: reasons that are not signals.
+/// At info, as the original does in words of its own: what the process of the group `live` ends for, and that it did so by itself.
+fn is_in_the_log(server: &Server, pid: i32, reason: &str) {
+    if !subject().is_ours() {
+        return;
+    }
+    let stopping = format!("stopping process of group 'live' ({reason})");
+    let ended = format!("Process (pid {pid}) of daemon group 'live' has ended (exit status 0).");
+    for text in [stopping, ended] {
+        assert_eq!(server.wait_for_log(&text).level, Level::Info, "{text}");
+    }
+}
+
+/// DP-83, DP-89, DP-106, DMN-460, DMN-530: reasons that are not signals.
 #[test]
 fn reasons_of_planned_restarts() {
     let server = server("threads=1 maximum-requests=2");
@@ -76,12 +89,14 @@ fn reasons_of_planned_restarts() {
         (server.served_by("/app") != first).then_some(())
     });
     wait_for_note(&server, first, "main process_stopping maximum_requests");
+    is_in_the_log(&server, first, "maximum_requests");
 
     let server = self::server("threads=1");
     let first = server.served_by("/app");
     server.touch("apps/app.wsgi");
     assert_ne!(server.served_by("/app"), first);
     wait_for_note(&server, first, "main process_stopping script_reload");
+    is_in_the_log(&server, first, "script_reload");
 }
 
 /// DP-104, DMN-503, API-132, API-330: SIGHUP and SIGUSR2 are for the subscribers of every interpreter; the process stays.
@@ -241,25 +256,6 @@ fn interpreters_end_with_their_process() {
     }
 }
 
-/// DP-103, DMN-550: httpd's stop does not wait for requests as long as `shutdown-timeout` would.
-#[test]
-fn httpd_stops() {
-    let server = server("threads=2 shutdown-timeout=600");
-    let first = server.served_by("/app");
-    let _holding = hold(&server, "/app?hold", first, "main");
-    for text in [
-        "WSGI0146",
-        "WSGI0147",
-        "WSGI5",
-        "AH00045",
-        "AH00046",
-        "still did not exit",
-    ] {
-        server.allow_log(text);
-    }
-    server.stop();
-}
-
 /// DP-105, DMN-506: in a process forked by an application a handled signal ends that process, and only that.
 #[test]
 fn signals_to_a_fork() {
@@ -373,12 +369,38 @@ fn requests_to_a_service() {
     let server = Site::embedded()
         .file("apps/service.wsgi", SERVICE)
         .config("WSGIDaemonProcess service threads=0 socket-timeout=1\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .config("WSGIDaemonProcess live threads=1\nWSGIScriptAlias /live {apps}/app.wsgi process-group=live")
         .script_with("/app", "process-group=service", SIGNALLED)
         .start();
     let answer = server.get("/app");
     assert_eq!(answer.status, 504, "{}", answer.shown());
     server.wait_for_log("WSGI0145");
     server.allow_log("service");
+    server.get("/live").expect(200);
+}
+
+/// DMN-562: a service in an interpreter of its own hears nothing of SIGTERM, and that is said. It ends with httpd nevertheless.
+#[test]
+fn a_service_in_a_named_interpreter() {
+    let server = Site::embedded()
+        .file("apps/service.wsgi", SERVICE)
+        .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=named")
+        .start();
+    wait_until("the service", || {
+        server.path("data/service").exists().then_some(())
+    });
+    let record = server.wait_for_log("WSGI0090");
+    assert!(record.contains("sub-interpreter 'named'"));
+    for text in [
+        "WSGI0090",
+        "service",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    server.stop();
 }
 
 fn supervisor(server: &Server) -> Process {

@@ -178,6 +178,48 @@ fn a_full_disk() {
     assert!(whole.whole && whole.body == pattern(50_000_000));
 }
 
+/// Issue: files of Apache's processes may not become as long as a body or an answer: the same, whatever the system does to
+/// processes that try.
+#[test]
+fn a_limit_of_file_sizes() {
+    let server = site("response-spool=64k")
+        .config("SendBufferSize 32768")
+        .start();
+    let old = server.children();
+    let limited = Command::new("prlimit")
+        .args([
+            "--pid",
+            &server.pid().to_string(),
+            "--fsize=2097152:2097152",
+        ])
+        .status();
+    assert!(limited.expect("prlimit of util-linux").success());
+    // The next children have it.
+    server.graceful();
+    server.wait_until_gone(&old);
+    let children: Vec<i32> = server.children().iter().map(|child| child.pid).collect();
+    let mut connection = server.connect();
+    let request = Request::new("POST", "/").chunked([pattern(4_000_000)]);
+    let _ = connection.write(&request.bytes());
+    assert_eq!(answer(&mut connection).status, 500);
+    let record = server.wait_for_log("WSGI5062");
+    assert!(record.text.contains("File too large"), "{}", record.text);
+    assert_eq!(called(&server), "");
+    server.allow_log("WSGI5062");
+
+    let mut connection = server.connect();
+    connection.send_bytes(Request::get("/?50000000").bytes());
+    server.wait_for_logs("WSGI5062", 2);
+    let whole = connection.read_answer("GET").expect("an answer");
+    assert!(whole.whole && whole.body == pattern(50_000_000));
+    assert!(
+        server
+            .children()
+            .iter()
+            .any(|child| children.contains(&child.pid))
+    );
+}
+
 /// Issue, DMN-334: a client reads nothing until the spool is full and the application waits, and then everything.
 #[test]
 fn what_waited_comes_whole() {

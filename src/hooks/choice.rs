@@ -62,6 +62,20 @@ impl Choice {
         })
     }
 
+    /// For the log, at the level that tells of single requests (DIR-155).
+    pub(super) fn shown(&self) -> String {
+        let place = match self.process_group.as_str() {
+            "" => "embedded".to_owned(),
+            name => format!("daemon group '{name}'"),
+        };
+        let interpreter = match self.application_group.as_str() {
+            "" => "main interpreter".to_owned(),
+            name => format!("sub-interpreter '{name}'"),
+        };
+        let callable = &self.callable_object;
+        format!("Run '{callable}' for a request ({interpreter}, {place}).")
+    }
+
     /// Puts what a dispatch script says in the place of what is configured.
     pub(super) fn replace(&mut self, request: &Request<'_>, said: Said) {
         with_facts(request, |facts| {

@@ -134,6 +134,12 @@ fn run(
     let route = route(request, effective, global, &choice.process_group)?;
     environ.remove_consumed();
     add_choice(&mut environ, &choice);
+    if request.logs(Level::Trace1) {
+        request.log(
+            Level::Trace1,
+            record::with_script(filename, 0, choice.shown().as_bytes()),
+        );
+    }
 
     let mut flags = 0;
     let mut flag = |on: bool, bit: u32| flags |= if on { bit } else { 0 };
@@ -179,7 +185,12 @@ fn run(
                 request,
                 group,
                 head,
-                || environ.iter(),
+                // ENV-24: a daemon sees text only, the empty one for a variable without value.
+                || {
+                    environ
+                        .iter()
+                        .map(|(name, value)| (name, value.or(Some(b""))))
+                },
                 facts,
             ))
         }

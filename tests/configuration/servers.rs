@@ -226,7 +226,8 @@ def application(environ, start_response):
 }
 matrix!(legacy_interpreters: event);
 
-/// DP-29, DP-10, DP-11, DP-12: where httpd was not started as root, all its processes keep its user, whatever the options say.
+/// DP-29, DP-10, DP-11, DP-12, DP-13, DP-15, DP-38: where httpd was not started as root, all its processes keep its user and groups,
+/// whatever the options say; umask and folder are anybody's to choose.
 #[test]
 fn not_started_as_root() {
     if is_root() {
@@ -254,19 +255,30 @@ fn not_started_as_root() {
         return;
     }
     let server = Site::daemon()
-        .daemon_options("processes=1 threads=2 user=nobody group=nogroup supplementary-groups=adm socket-user=nobody")
+        .daemon_options(
+            "processes=1 threads=2 user=nobody group=nogroup supplementary-groups=adm socket-user=nobody umask=0027 home=/usr",
+        )
         .script(
             "/ids",
             "import os
 def application(environ, start_response):
     start_response('200 OK', [])
-    return [repr((os.getuid(), os.getgid(), os.getgroups())).encode()]
+    return [repr((os.getresuid(), os.getresgid(), sorted(os.getgroups()), os.umask(0), os.getcwd())).encode()]
 ",
         )
         .start();
     let us = server.parent();
-    let ids = server.get("/ids").expect(200).text();
-    let start = format!("({}, ", us.uid);
-    assert!(ids.starts_with(&start), "{ids}");
-    assert!(!ids.contains("65534"), "{ids}");
+    let mut groups = us.groups.clone();
+    groups.sort_unstable();
+    let (uid, gid) = (us.uid, us.gid);
+    assert_eq!(
+        server.get("/ids").expect(200).text(),
+        format!("(({uid}, {uid}, {uid}), ({gid}, {gid}, {gid}), {groups:?}, 23, '/usr')")
+    );
+    let mut sockets = std::fs::read_dir(server.path("run"))
+        .expect("the folder of sockets")
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".sock"));
+    let socket = sockets.next().expect("one").metadata().expect("mine");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&socket), uid);
 }

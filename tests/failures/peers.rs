@@ -39,6 +39,19 @@ fn client_goes_away(mpm: Mpm, mode: Mode) {
             .count(),
         "REQ-490: nothing logged"
     );
+    // REQ-493: the status that the client got, but for an exception in a child.
+    let access = server.path("access.log");
+    let written = if mode == Mode::Embedded { 500 } else { 200 };
+    for line in [
+        format!("200 GET {iterable} "),
+        format!("{written} GET {writing} "),
+    ] {
+        let text = wait_until(&line, || {
+            let text = std::fs::read_to_string(&access).ok()?;
+            text.contains(&line[4..]).then_some(text)
+        });
+        assert!(text.contains(&line), "{line}: {text}");
+    }
 }
 matrix!(client_goes_away: event prefork);
 
@@ -64,6 +77,49 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
 }
 matrix!(daemon_dies: event prefork / daemon);
 
+/// REQ-321, DMN-242, REQ-461: a daemon ends while it is sent a body, which is told of once; a chunked one as well.
+fn daemon_dies_within_a_body(mpm: Mpm, mode: Mode) {
+    let spool = if subject().is_ours() {
+        " request-spool=0"
+    } else {
+        ""
+    };
+    let server = Site::new(mpm, mode)
+        .daemon_options(&format!("processes=1 threads=2{spool}"))
+        .config("WSGIChunkedRequest On")
+        .cases()
+        .shared("hello.wsgi")
+        .start();
+    let url = server.case(
+        "ending",
+        "import os\n\ndef application(e, s):\n    e['wsgi.input'].read(1)\n    os._exit(1)\n",
+    );
+    let whole = Request::post(&url, vec![b'x'; 8 << 20]);
+    let chunked = Request::new("POST", &url).chunked(vec![vec![b'x'; 1 << 20]; 8]);
+    for (times, request) in [(1, whole), (2, chunked)] {
+        let mut connection = server.connect();
+        let mut writer = connection.split();
+        let bytes = request.bytes();
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let _ = writer.write(&bytes);
+            });
+            connection.read_answer("POST").expect("an answer")
+        });
+        assert_eq!(answer.status, 502, "{}", answer.shown());
+        server.allow_log("ending.wsgi]");
+        server.wait_for_logs("WSGI0129", times);
+        // Behind the record that counts.
+        wait_until("the cause", || {
+            let found = server.log().count("WSGI0146") + server.log().count("WSGI0147");
+            (found == times).then_some(())
+        });
+        assert_eq!(server.log().count("WSGI0129"), times);
+    }
+    still_answers(&server);
+}
+matrix!(daemon_dies_within_a_body: event / daemon);
+
 /// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
 /// by default.
 fn socket_timeout(mpm: Mpm, mode: Mode) {
@@ -88,6 +144,32 @@ fn takes_too_long(mpm: Mpm, options: &str, line: &str) {
     server.write("data/go", "");
     still_answers(&server);
     server.allow_log("slow.wsgi]");
+}
+
+/// DMN-216, DP-40: httpd's Timeout is that of the request's virtual host, whoever the group belongs to.
+#[test]
+fn timeout_of_a_virtual_host() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .config(
+            "Timeout 600
+            Listen 127.0.0.1:{port2}
+            <VirtualHost 127.0.0.1:{port2}>
+                ServerName second.example
+                Timeout 1
+                WSGIScriptAlias / {apps}/root.wsgi
+            </VirtualHost>",
+        )
+        .script("/", &app("import os, time\nwhile not os.path.exists('{data}/go'):\n    time.sleep(0.01)\nstart_response('200 OK', [])\nreturn [b'late']"))
+        .start();
+    let mut patient = server.begin("/");
+    let mut hasty = server.connect_to(1);
+    hasty.send_bytes(Request::get("/").bytes());
+    assert_eq!(hasty.answer().status, 504);
+    server.expect_log("WSGI0145");
+    server.write("data/go", "");
+    assert_eq!(patient.answer().expect(200).text(), "late");
+    server.allow_log("root.wsgi]");
 }
 
 /// DMN-244, REQ-320: an application that writes much before it reads a large body, and a client that reads only when it has

@@ -31,6 +31,25 @@ fn what_python_cannot_do() {
     }
 }
 
+/// REQ-851, API-400: a module `apache` that can be imported is the one that children get, with the attributes of the other;
+/// daemons have only that.
+fn module_apache_of_somebody_else(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .config("WSGIPythonPath {dir}/lib")
+        .file("lib/apache.py", "mine = 1\n")
+        .script(
+            "/",
+            "import apache\n\ndef application(e, s):\n    s('200 OK', [])\n    return [repr((getattr(apache, 'mine', None), len(apache.version), apache.mpm_name)).encode()]\n",
+        )
+        .start();
+    let mine = if mode == Mode::Embedded { "1" } else { "None" };
+    assert_eq!(
+        server.get("/").expect(200).text(),
+        format!("({mine}, 3, '{}')", mpm.name())
+    );
+}
+matrix!(module_apache_of_somebody_else: event);
+
 /// DOC-06, DIR-089, DIR-101, DMN-952, DP-54, API-024: the interval of threads, and the value that a sub-interpreter cannot have.
 #[test]
 fn switch_interval() {
@@ -43,6 +62,19 @@ fn switch_interval() {
     assert_eq!(server.log().count("WSGI0199"), 0, "not yet created");
     assert_eq!(fact(&server, "one", "interval"), "0.25");
     server.expect_log("WSGI0199");
+
+    // The main interpreter may have one, and a section for all interpreters may say it.
+    let config = "WSGISwitchInterval 0.25
+        <WSGIInterpreterOptions process-group=%{GLOBAL}>
+            WSGISwitchInterval 0.375
+        </WSGIInterpreterOptions>
+        <WSGIInterpreterOptions application-group=%{GLOBAL}>
+            WSGISwitchInterval 0.5
+        </WSGIInterpreterOptions>";
+    let server = site(Mpm::Event, Mode::Embedded, config).start();
+    assert_eq!(fact(&server, "main", "interval"), "0.5");
+    assert_eq!(fact(&server, "two", "interval"), "0.375");
+    assert_eq!(server.log().count("WSGI0199"), 0);
 
     let server = site(Mpm::Event, Mode::Daemon, "WSGISwitchInterval 0.25")
         .daemon_options("processes=1 threads=2 switch-interval=0.5")
@@ -94,6 +126,56 @@ fn options(mpm: Mpm, mode: Mode) {
     assert_eq!(fact(&server, "one", "optimize"), "1");
 }
 matrix!(options: event);
+
+/// DIR-085, DIR-086, DIR-088: any filter is passed on, and Python does what those say that it understands, in every interpreter; a
+/// level that Python does not know is passed on as well; without a seed hashes are random.
+fn options_of_pythons_own(mpm: Mpm, mode: Mode) {
+    let config = "WSGIPythonOptimize 5
+        WSGIPythonWarnings error::DeprecationWarning
+        WSGIPythonWarnings \"no filter\"
+        WSGIPythonWarnings ignore::UserWarning
+        WSGIPythonWarnings default::PendingDeprecationWarning
+        WSGIScriptAlias /warn {apps}/warn.wsgi application-group=%{GLOBAL}
+        WSGIScriptAlias /warn-one {apps}/warn.wsgi application-group=one";
+    let server = site(mpm, mode, config)
+        .file(
+            "apps/warn.wsgi",
+            "import sys, warnings
+
+def told(category):
+    with warnings.catch_warnings(record=True) as seen:
+        try:
+            warnings.warn('on purpose', category)
+        except category:
+            return 'raised'
+    return len(seen)
+
+def application(environ, start_response):
+    categories = DeprecationWarning, UserWarning, PendingDeprecationWarning, RuntimeWarning
+    start_response('200 OK', [])
+    return [repr([told(category) for category in categories]).encode()]
+",
+        )
+        .start();
+    // Python says on its standard error which filter it does not understand.
+    server.allow_raw_lines();
+    server.expect_log("Invalid -W option ignored");
+    for name in ["main", "one"] {
+        let answer = server.get(&format!("/{name}")).expect(200);
+        assert_eq!(answer.fact("optimize"), "5", "{name}");
+        assert_eq!(answer.fact("randomized"), "1", "{name}");
+        assert_eq!(
+            answer.fact("warnings"),
+            "['error::DeprecationWarning', 'no filter', 'ignore::UserWarning', 'default::PendingDeprecationWarning']",
+            "{name}"
+        );
+    }
+    for path in ["/warn", "/warn-one"] {
+        let told = server.get(path).expect(200).text();
+        assert_eq!(told, "['raised', 0, 1, 1]", "{path}");
+    }
+}
+matrix!(options_of_pythons_own: event);
 
 /// DIR-088, API-012, API-908, DOC-11: `random` is random: two processes agree on nothing.
 #[test]

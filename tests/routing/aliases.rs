@@ -253,7 +253,7 @@ fn preloading(mpm: Mpm, mode: Mode) {
     };
     let noting = |name: &str| {
         format!(
-            "open('{{data}}/{name}', 'a').write('loaded\\n')\n{}",
+            "open('{{data}}/{name}', 'a').write('loaded\\n')\nprint('output of {name}')\n{}",
             include_str!("../apps/hello.wsgi")
         )
     };
@@ -287,6 +287,22 @@ fn preloading(mpm: Mpm, mode: Mode) {
         processes,
         "REQ-600: one module for preload and requests"
     );
+    // There is no request yet whose output it could be.
+    for record in server.wait_for_logs("output of both", processes) {
+        assert_eq!(record.peer(), None, "{}", record.line);
+        assert_eq!(record.message(), "output of both");
+    }
+    server.allow_log("output of ");
+    // What was loaded before is loaded again like any other.
+    server.write(
+        "apps/both.wsgi",
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'changed']\n",
+    );
+    wait_until("the new script", || {
+        // Ours serves the old one until another process has the new one.
+        let text = server.get("/both").expect(200).text();
+        (text == "changed").then_some(())
+    });
     // DIR-079: a file that is not there is reported and ignored.
     server.expect_log("missing.wsgi");
     server.allow_log("WSGI0106");

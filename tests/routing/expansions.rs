@@ -121,14 +121,27 @@ fn ports_invented_by_clients() {
     }
 }
 
-/// XPN-08, DIR-093: script names in group names without regard to case.
+/// XPN-08, DIR-093, REQ-600: script names in group names, and paths in names of modules, without regard to case.
 #[test]
 fn case_of_script_names() {
     let server = Site::embedded()
         .without_application_group()
         .shared("environ.wsgi")
+        .script(
+            "/Module",
+            "import hashlib
+
+def application(environ, start_response):
+    path = environ['SCRIPT_FILENAME']
+    expected = '_mod_wsgi_' + hashlib.md5(path.lower().encode()).hexdigest()
+    start_response('200 OK', [])
+    return [repr([path.lower() != path, __name__ == expected, __file__ == path]).encode()]
+",
+        )
         .config("WSGICaseSensitivity Off\nUseCanonicalName On\nWSGIScriptAlias /App {apps}/environ.wsgi")
         .start();
     let group = environ(&server, "/App").unquoted("mod_wsgi.application_group");
     assert!(group.ends_with("|/app"), "{group}");
+    let told = server.get("/Module").expect(200).text();
+    assert_eq!(told, "[True, True, True]");
 }

@@ -1,7 +1,9 @@
 //! The timers of a daemon process, each one alone: all others are 0. What a timer does is seen by the process that goes,
 //! the reason that its Python code was told, and the request that it cut short or let pass.
 
+mod activity;
 mod off;
+mod spared;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{Connection, Process, Server, Site, subject, wait_until};
@@ -70,6 +72,15 @@ impl Held {
         assert_eq!(status(self), with);
         server.wait_until_gone(std::slice::from_ref(&self.daemon));
         assert_eq!(reason(server, self.daemon.pid), why);
+        is_in_the_log(server, why);
+    }
+}
+
+/// DP-106: at info, what a process of which group ends for. The original has words of its own.
+fn is_in_the_log(server: &Server, why: &str) {
+    if subject().is_ours() {
+        let record = server.wait_for_log(&format!("stopping process of group 'live' ({why})"));
+        assert_eq!(record.level, wsgi_harness::Level::Info);
     }
 }
 
@@ -296,6 +307,7 @@ fn an_idle_process_is_replaced(options: &str, why: &str) {
     let old = daemon(&server, first);
     server.wait_until_gone(&[old]);
     assert_eq!(reason(&server, first), why);
+    is_in_the_log(&server, why);
     assert_ne!(server.served_by("/app"), first);
 }
 

@@ -455,6 +455,7 @@ fn spawn(site: &Site) -> (Child, ProcessTree) {
             "-DFOREGROUND"
         })
         .current_dir(site.dir())
+        .envs(site.variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)

@@ -34,11 +34,12 @@ impl Mpm {
         }
     }
 
-    /// Small servers: tests want few processes, but more than one thread or process.
+    /// Small servers: tests want few processes, but more than one thread or process. More slots than processes, for those of old
+    /// generations that still end on a busy machine (else AH03490, and nobody serves).
     fn sizes(self) -> &'static str {
         match self {
             Mpm::Event | Mpm::Worker => {
-                "StartServers 1\nServerLimit 4\nThreadLimit 80\nThreadsPerChild 16\nMaxRequestWorkers 64\n\
+                "StartServers 1\nServerLimit 12\nThreadLimit 80\nThreadsPerChild 16\nMaxRequestWorkers 64\n\
                  MinSpareThreads 1\nMaxSpareThreads 64\n"
             }
             Mpm::Prefork => {
@@ -75,6 +76,8 @@ pub struct Site {
     pub(crate) one_process: bool,
     socket_prefix: bool,
     log_level: String,
+    pub(crate) variables: Vec<(String, String)>,
+    early: String,
     parts: Vec<String>,
 }
 
@@ -111,6 +114,8 @@ impl Site {
             one_process: false,
             socket_prefix: true,
             log_level: "notice wsgi:info".to_owned(),
+            variables: Vec::new(),
+            early: String::new(),
             parts: Vec::new(),
         }
     }
@@ -137,6 +142,20 @@ impl Site {
     #[must_use]
     pub fn daemon_options(mut self, options: &str) -> Site {
         options.clone_into(&mut self.daemon_options);
+        self
+    }
+
+    /// Configuration before `User` and `Group`; see [`Site::config`] for what comes behind.
+    #[must_use]
+    pub fn early_config(mut self, text: &str) -> Site {
+        text.clone_into(&mut self.early);
+        self
+    }
+
+    /// A variable of the environment that httpd is started with, which holds little else.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Site {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -290,6 +309,8 @@ impl Site {
             text += &format!("WSGIPythonVersion {version}\n");
         }
         text += &format!("LogLevel {}\n", self.log_level);
+        text += &self.early;
+        text.push('\n');
         text += "CustomLog {dir}/access.log \"%>s %m %U %B\"\n";
         if is_root() {
             let user = unprivileged_user();

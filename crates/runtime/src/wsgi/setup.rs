@@ -100,12 +100,19 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
             "replacing signal.signal",
             intercept_signals(py, state),
         );
-    } else if settings.facts.service {
+    } else if settings.facts.service && name.is_empty() {
         step(
             "WSGI0090: ",
             "installing a handler for SIGTERM",
             exit_on_sigterm(py),
         );
+    } else if settings.facts.service {
+        let text = format!(
+            "WSGI0090: a service in {} is not told of SIGTERM, which Python hands to the main interpreter only: it is killed \
+             when it has to end. Import it with application-group=%{{GLOBAL}}.",
+            process::describe_interpreter(name)
+        );
+        process::log(ERROR, &text);
     }
     step("", "loading codecs", codecs(py));
     step("", "setting the environment", environment(py));

@@ -50,6 +50,24 @@ fn defaults() {
     assert_eq!((found.graceful_timeout, found.eviction_timeout), (15, 0));
 }
 
+/// DP-30 to DP-72: the default that the documentation gives is the one that holds.
+#[test]
+fn documented_defaults() {
+    for row in DAEMON_OPTIONS {
+        let is_value = |word: &&str| {
+            word.starts_with(|c: char| c.is_ascii_digit()) || ["On", "Off"].contains(word)
+        };
+        let Some(value) = row.default.split(' ').next().filter(is_value) else {
+            // What the processes find when they start: a name, a folder, or nothing.
+            assert!(!row.kind.contains("seconds") || row.default == "Python's");
+            continue;
+        };
+        let mut found = options(&format!("{}={value}", row.name));
+        found.processes_given = false;
+        assert_eq!(found, DaemonOptions::default(), "{}", row.name);
+    }
+}
+
 /// DP-02: which options may be empty, and what they are then.
 #[test]
 fn empty_values() {
