@@ -34,7 +34,7 @@ def application(environ, start_response):
     return [b'in']
 ";
 
-/// DIR-145, DIR-122, XPN-22, REQ-691: access, user, group and dispatch scripts all run in Apache's children, in the main interpreter
+/// DIR-145, DIR-122, DOC-04, XPN-22, REQ-691: access, user, group and dispatch scripts all run in Apache's children, in the main interpreter
 /// or the one that `application-group` names, whatever the groups of the request are; %{RESOURCE} and %{ENV:…} are names
 /// like others. Each gets Apache's request where WSGIPassApacheRequest says so.
 fn places(mpm: Mpm, mode: Mode) {

@@ -293,3 +293,33 @@ def application(environ, start_response):
     );
     server.expect_log("WSGI5001");
 }
+
+/// DIR-140, DIR-141, DIR-142, DIR-143, XPN-22: all four take a path and the one option, and nothing else.
+#[test]
+fn hook_scripts() {
+    let mut rows = Vec::new();
+    for (row, name) in [
+        ("DIR-140", "WSGIAccessScript"),
+        ("DIR-141", "WSGIAuthUserScript"),
+        ("DIR-142", "WSGIAuthGroupScript"),
+        ("DIR-143", "WSGIDispatchScript"),
+    ] {
+        for (arguments, verdict) in [
+            ("/x", Accepted),
+            ("relative application-group=%{ENV:X}", Accepted),
+            ("\"/x y\" application-group=\"a b\"", Accepted),
+            ("", Refused),
+            ("\"\"", Refused),
+            ("/x application-group=", Refused),
+            ("/x application-group", Refused),
+            ("/x Application-Group=a", Refused),
+            ("/x process-group=a", Refused),
+            ("/x callable-object=a", Refused),
+            ("/x y", Refused),
+        ] {
+            let config = format!("<Location />\n{name} {arguments}\n</Location>");
+            rows.push((row, config, verdict));
+        }
+    }
+    check(&rows);
+}
