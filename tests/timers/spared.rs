@@ -53,6 +53,43 @@ fn signals_do_not_prolong_graceful_timeout() {
     held.ends(&server, 502, "graceful_signal");
 }
 
+const WATCHED: &str = "import mod_wsgi, time
+events = []
+
+@mod_wsgi.subscribe_events
+def happened(name, **details):
+    events.append(name)
+
+def application(environ, start_response):
+    while environ['QUERY_STRING'] == 'hold':
+        time.sleep(0.01)
+    start_response('200 OK', [])
+    return [' '.join(events).encode()]
+";
+
+/// DMN-434, REQ-480, REQ-481: an interrupted request is answered with 504, with httpd's page or ErrorDocument; it is no error of the
+/// application, neither for those who subscribe nor in the log, and the thread serves the next one.
+#[test]
+fn an_interrupted_request() {
+    let server = Site::daemon()
+        .daemon_options(&alone("request-timeout=1 interrupt-timeout=30"))
+        .cases()
+        .config("ErrorDocument 504 \"too slow\"")
+        .start();
+    let url = server.case("watched", WATCHED);
+    let answer = server.get(&format!("{url}?hold"));
+    let page = if subject().differs("DMN-434") {
+        "too slow"
+    } else {
+        ""
+    };
+    assert_eq!((answer.status, answer.text().as_str()), (504, page));
+    let events = server.get(&url).expect(200).text();
+    assert!(events.contains("request_finished"), "{events}");
+    assert!(!events.contains("request_exception"), "{events}");
+    assert_eq!(server.log().count("Traceback"), 0);
+}
+
 const SERVICE: &str = "import os, signal, threading, time
 
 told = []
