@@ -5,11 +5,12 @@ use wsgi_harness::{
 };
 
 fn server(mpm: Mpm, mode: Mode) -> Server {
-    // A cut-short answer of the original may keep the connection open until this is over.
+    // A cut-short answer of the original may keep the connection open until this is over (REQ-448, REQ-466).
+    let keep_alive = if subject().is_ours() { 300 } else { 1 };
     Site::new(mpm, mode)
         .shared("start.wsgi")
         .cases()
-        .config("KeepAliveTimeout 1")
+        .config(&format!("KeepAliveTimeout {keep_alive}"))
         .start()
 }
 

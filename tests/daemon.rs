@@ -389,6 +389,38 @@ fn missing_socket() {
     server.expect_log("WSGI0117");
 }
 
+/// REQ-303, DMN-206: it is the file of the URL that counts, not its handler script.
+#[test]
+fn owners_of_handled_files() {
+    if !is_root() {
+        println!("not root: files cannot be given away");
+        return;
+    }
+    let daemon = user("daemon");
+    let site = Site::daemon()
+        .file("htdocs/theirs/page.handled", "page")
+        .file("htdocs/ours/page.handled", "page")
+        .file(
+            "apps/handler.wsgi",
+            "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'handled']\n",
+        )
+        .config(
+            "WSGIDaemonProcess by-user threads=1 script-user=daemon
+            WSGIProcessGroup by-user
+            WSGIHandlerScript handled {apps}/handler.wsgi
+            <Files *.handled>\nSetHandler handled\n</Files>",
+        );
+    for name in ["htdocs/theirs", "htdocs/theirs/page.handled"] {
+        std::os::unix::fs::chown(site.path(name), Some(daemon.uid.as_raw()), None)
+            .expect("root may");
+    }
+    let server = site.start();
+    let answer = server.get("/theirs/page.handled").expect(200);
+    assert_eq!(answer.text(), "handled");
+    server.get("/ours/page.handled").expect(403);
+    server.expect_log("[script {htdocs}/ours/page.handled] WSGI0164");
+}
+
 /// DP-43, DMN-047, DMN-048, DMN-205, DMN-206, DMN-643, REQ-303: who must own a script.
 #[test]
 fn owners_of_scripts() {

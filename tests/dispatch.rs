@@ -57,6 +57,7 @@ def callable_object(environ):
         .config(
             "WSGIDaemonProcess second processes=1 threads=2
             SetEnvIf X-Group (.*) CHOSEN=$1
+            SetEnv CALLABLE other
             WSGIHandlerScript my-handler {apps}/app.wsgi
             WSGIScriptAlias /app {apps}/app.wsgi
             WSGIScriptAlias /option {apps}/app.wsgi application-group=by-option callable-object=other
@@ -116,6 +117,27 @@ def callable_object(environ):
             "application",
         ),
         (
+            "/app?callable=%25{ENV:CALLABLE}",
+            "other",
+            configured,
+            "",
+            "other",
+        ),
+        (
+            "/app?callable=%25{ENV:NOTHING}&group=%25{ENV:NOTHING}",
+            "application",
+            configured,
+            "%{ENV:NOTHING}",
+            "application",
+        ),
+        (
+            "/app?callable=%25&group=%25",
+            "application",
+            configured,
+            "%",
+            "application",
+        ),
+        (
             "/app/b?process=second&group=two&callable=other",
             "other",
             "second",
@@ -162,7 +184,7 @@ def callable_object(environ):
 }
 matrix!(choices: event);
 
-/// REQ-135, XPN-22: what a dispatch script sees.
+/// REQ-130, REQ-135, XPN-22: what a dispatch script sees, in the child, after headers of proxies were applied.
 #[test]
 fn environ() {
     let server = Site::daemon()
@@ -170,12 +192,16 @@ fn environ() {
         .file(
             "apps/dispatch.wsgi",
             "
-import mod_wsgi
+import mod_wsgi, os
 
 def process_group(environ):
     errors = environ['wsgi.errors']
+    print('in a child:', environ['mod_wsgi.server_pid'] == str(os.getpid()), file=errors)
+    print('no texts:', sorted(key for key in environ if type(environ[key]) is not str), file=errors)
+    print('internal:', any('.x-' in key for key in environ), file=errors)
     print('keys:', sorted(key for key in environ if key.startswith(('wsgi.', 'mod_wsgi.', 'apache.')) and '.x-' not in key), file=errors)
-    for key in ['mod_wsgi.process_group', 'mod_wsgi.application_group', 'HTTP_X_TEST', 'SCRIPT_NAME', 'PATH_INFO', 'HTTPS', 'SCRIPT_FILENAME', 'mod_wsgi.script_name']:
+    for key in ['mod_wsgi.process_group', 'mod_wsgi.application_group', 'HTTP_X_TEST', 'SCRIPT_NAME', 'PATH_INFO', 'HTTPS', 'SCRIPT_FILENAME', 'mod_wsgi.script_name',
+                'REMOTE_ADDR', 'REQUEST_METHOD', 'CONTENT_LENGTH', 'QUERY_STRING', 'SERVER_PROTOCOL', 'FROM_SETENV']:
         print('%s=%r' % (key, environ.get(key)), file=errors)
     print('in', (mod_wsgi.process_group, mod_wsgi.application_group))
     environ['HTTP_X_TEST'] = 'changed'
@@ -187,16 +213,50 @@ def application_group(environ):
         .config(
             "WSGIScriptAlias /app {apps}/app.wsgi\nWSGIDispatchScript {apps}/dispatch.wsgi application-group=%{SERVER}",
         )
-        .modules(&["setenvif"])
-        .config("SetEnvIf X-Test . HTTPS=on")
+        .modules(&["env", "setenvif"])
+        .config(
+            "SetEnvIf X-Test . HTTPS=on
+            SetEnv FROM_SETENV set
+            WSGITrustedProxyHeaders X-Forwarded-For
+            WSGITrustedProxies 127.0.0.1
+            WSGIScriptAlias /plain {apps}/app.wsgi
+            <Location /plain>\nWSGIDispatchScript {apps}/main.wsgi\n</Location>",
+        )
+        .file(
+            "apps/main.wsgi",
+            "
+import mod_wsgi
+
+def process_group(environ):
+    print('main: %r %r' % (mod_wsgi.application_group, environ['mod_wsgi.application_group']))
+",
+        )
         .start();
-    server
-        .send(&Request::get("/app/info").header("X-Test", "value"))
-        .expect(200);
+    let request = Request::post("/app/info?a=b", "body")
+        .header("X-Test", "value")
+        .header("X-Forwarded-For", "1.2.3.4");
+    server.send(&request).expect(200);
+    // Without an option it is the main interpreter.
+    server.get("/plain").expect(200);
+    server.expect_log("main: '' ''");
+    let internal = if subject().differs("REQ-135") {
+        "internal: False"
+    } else {
+        "internal: True"
+    };
     let group = server_name(&server);
     for text in [
         "mod_wsgi.process_group=''".to_owned(),
         format!("mod_wsgi.application_group='{group}'"),
+        internal.to_owned(),
+        "in a child: True".to_owned(),
+        "no texts: ['wsgi.errors']".to_owned(),
+        "REMOTE_ADDR='1.2.3.4'".to_owned(),
+        "REQUEST_METHOD='POST'".to_owned(),
+        "CONTENT_LENGTH='4'".to_owned(),
+        "QUERY_STRING='a=b'".to_owned(),
+        "SERVER_PROTOCOL='HTTP/1.1'".to_owned(),
+        "FROM_SETENV='set'".to_owned(),
         "HTTP_X_TEST='value'".to_owned(),
         "SCRIPT_NAME='/app'".to_owned(),
         "PATH_INFO='/info'".to_owned(),

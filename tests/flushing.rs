@@ -41,7 +41,7 @@ fn flushes(server: &Server, target: &str) -> usize {
     pieces.filter(|bytes| *bytes == [0, 0, 0xFF, 0xFF]).count()
 }
 
-/// DP-37, DMN-045, DMN-331: an application that pauses for less than the delay is not flushed for.
+/// DP-37, DMN-045, DMN-331, REQ-462: an application that pauses for less than the delay is not flushed for.
 #[test]
 fn a_long_delay() {
     let server = server("response-flush-delay=60000");
@@ -69,7 +69,7 @@ fn a_short_delay() {
     }
 }
 
-/// DP-36, DMN-043, DMN-333: one that never pauses is flushed for after so many bytes.
+/// DP-36, DMN-043, DMN-333, REQ-462: one that never pauses is flushed for after so many bytes.
 #[test]
 fn a_flush_without_a_pause() {
     for (size, least, most) in [("65536", 70, 160), ("1048576", 8, 11), ("0", 1, 2)] {

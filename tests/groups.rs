@@ -59,6 +59,48 @@ fn numbers_of_groups() {
     }
 }
 
+/// DIR-065: only httpd's side removes a socket, no daemon that ends does; that somebody else has removed it is no error.
+#[test]
+fn sockets_that_are_gone_already() {
+    for rotation in ["On", "Off"] {
+        let server = Site::daemon()
+            .daemon_options("processes=1 threads=2")
+            .config(&format!("WSGISocketRotation {rotation}"))
+            .script("/", PID)
+            .start();
+        let sockets = || {
+            let mut names = run_files(&server);
+            names.retain(|name| name.ends_with(".sock"));
+            names
+        };
+        let before = sockets();
+        let killed = server.daemon(server.served_by("/"));
+        killed.signal(Signal::SIGKILL);
+        server.wait_until_gone(std::slice::from_ref(&killed));
+        if !subject().is_ours() {
+            server.allow_log("WSGI0065");
+        }
+        let next = wait_until("the next process", || {
+            let answer = server.get("/");
+            (answer.status == 200).then(|| answer.pid())
+        });
+        assert_ne!(next, killed.pid);
+        assert_eq!(sockets(), before, "{rotation}");
+        server.graceful();
+        wait_until("a new process", || {
+            let answer = server.get("/");
+            (answer.status == 200 && answer.pid() != next).then_some(())
+        });
+        let left = wait_until("the old socket to go", || {
+            let names = sockets();
+            (names.len() == 1).then_some(names)
+        });
+        assert_eq!(left == before, rotation == "Off", "{left:?}");
+        fs::remove_file(server.path("run").join(&left[0])).expect("mine");
+        server.stop();
+    }
+}
+
 /// DMN-040, DMN-041, DP-34: sizes of the socket's buffers, which Linux doubles.
 #[test]
 fn buffers_of_the_socket() {

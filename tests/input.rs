@@ -273,6 +273,23 @@ fn expect_continue(mpm: Mpm, mode: Mode) {
             assert_eq!(first.status, 200, "{name}: {}", first.shown());
         }
     }
+    // Embedded, it is too late when the headers are out.
+    let url = server.case(
+        "late",
+        "def application(environ, start_response):\n    write = start_response('200 OK', [])\n    write(b'begun ')\n    write(environ['wsgi.input'].read())\n    return []\n",
+    );
+    let request = Request::post(&url, "hello").header("Expect", "100-continue");
+    let mut connection = server.connect();
+    connection.send_bytes(request.head_bytes());
+    let status = if mode == Mode::Daemon { "100" } else { "200" };
+    let begun = connection.read_bytes(12);
+    assert_eq!(begun, format!("HTTP/1.1 {status}").as_bytes());
+    let mut connection = connection.with_pending(begun);
+    connection.send_bytes(request.body_bytes());
+    let answer = connection.answer().expect(200);
+    assert_eq!(answer.text(), "begun hello");
+    let interim: &[u16] = if mode == Mode::Daemon { &[100] } else { &[] };
+    assert_eq!(answer.interim, interim);
     // A client that does not wait.
     let url = server.case("impatient", &reading("result = input.read()"));
     let answer = server

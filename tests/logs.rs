@@ -159,11 +159,24 @@ fn the_object(mpm: Mpm, mode: Mode) {
         "buffer",
         "log = errors.buffer\nresult = log.write(b'a\\n'), log.write(bytearray(b'b\\n')), log.write(memoryview(b'c\\n')), log.writelines([b'd\\n']), log.flush(), log.isatty(), log.readable(), log.writable(), log.seekable(), log.closed, log.name, log.encoding, log.errors",
     );
-    assert!(
-        buffer.starts_with("(None, None, None, None, None, False, False, True, False, False, "),
-        "{buffer}"
+    assert_eq!(
+        buffer,
+        "(None, None, None, None, None, False, False, True, False, False, '<wsgi.errors>', 'utf-8', 'replace')"
     );
     assert_eq!(output(&server, "buffer", 4).len(), 4);
+    let text = run(
+        &server,
+        "text",
+        "import warnings\nlog = errors.buffer\nresult = []\nfor text in 'one\\n', 'two\\n':\n    with warnings.catch_warnings(record=True) as caught:\n        warnings.simplefilter('always')\n        result += [log.write(text), log.writelines([text])]\n        result += [warning.category.__name__ for warning in caught]\nfor call in (lambda: log.write(5), log.fileno, log.close, lambda: log.closed, lambda: log.write(b'late'), log.flush):\n    try:\n        result.append(call())\n    except Exception as error:\n        result.append(type(error).__name__)",
+    );
+    assert_eq!(
+        text,
+        "[None, None, 'DeprecationWarning', None, None, 'TypeError', 'OSError', None, False, 'RuntimeError', None]",
+        "REQ-543, REQ-544"
+    );
+    let texts = output(&server, "text", 4);
+    let texts: Vec<_> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!(texts, ["one", "one", "two", "two"]);
     let url = server.case(
         "kept",
         "kept = []\n\ndef application(environ, start_response):\n    result = []\n    for errors in kept:\n        for call in (lambda: errors.write('late\\n'), errors.flush, errors.close):\n            try:\n                call()\n                result.append('fine')\n            except BaseException as error:\n                result.append(type(error).__name__)\n    kept[:] = [environ['wsgi.errors']]\n    start_response('200 OK', [])\n    return [' '.join(result).encode()]\n",
@@ -265,6 +278,11 @@ fn logs_of_virtual_hosts() {
                 WSGIScriptAlias /shared {apps}/talking.wsgi process-group=live
                 WSGIScriptAlias /failing {apps}/failing.wsgi process-group=live
             </VirtualHost>
+            <VirtualHost 127.0.0.1:{port2}>
+                ServerName third.example
+                ErrorLog {data}/third.log
+                WSGIScriptAlias /shared {apps}/talking.wsgi process-group=live
+            </VirtualHost>
             WSGIScriptAlias /main {apps}/talking.wsgi",
         )
         .file("apps/failing.wsgi", "def application(e, s):\n    raise ValueError('in a virtual host')\n")
@@ -274,15 +292,22 @@ fn logs_of_virtual_hosts() {
         )
         .start();
     let second = wsgi_harness::ErrorLog::new(server.path("data/second.log"));
-    let ask = |index: usize, path: &str| {
+    let third = wsgi_harness::ErrorLog::new(server.path("data/third.log"));
+    let ask_of = |host: &str, path: &str| {
         server
-            .connect_to(index)
-            .send(&wsgi_harness::Request::get(path).host("second.example"))
+            .connect_to(1)
+            .send(&wsgi_harness::Request::get(path).host(host))
             .status
     };
-    assert_eq!(ask(1, "/own?own"), 200);
-    assert_eq!(ask(1, "/shared?shared"), 200);
-    assert_eq!(ask(1, "/failing"), 500);
+    let ask = |path: &str| ask_of("second.example", path);
+    // By the name alone: address and port are the same.
+    assert_eq!(ask_of("third.example", "/shared?third"), 200);
+    wait_until("the third log", || {
+        (third.count("request third") == 1).then_some(())
+    });
+    assert_eq!(ask("/own?own"), 200);
+    assert_eq!(ask("/shared?shared"), 200);
+    assert_eq!(ask("/failing"), 500);
     assert_eq!(server.get("/main?main").status, 200);
     server.wait_for_log("request main");
     for text in [
@@ -295,7 +320,11 @@ fn logs_of_virtual_hosts() {
         wait_until(text, || (second.count(text) == 1).then_some(()));
         assert_eq!(server.log().count(text), 0, "{text}");
     }
-    assert_eq!(second.count("request main"), 0);
+    for text in ["request main", "request third"] {
+        assert_eq!(second.count(text), 0, "{text}");
+    }
+    assert_eq!(server.log().count("request third"), 0);
+    server.expect_log("raw third");
     // The process's own, whose group is the main server's.
     server.expect_log("raw shared");
     server.expect_log("raw main");
@@ -354,36 +383,73 @@ fn logs_that_are_no_files() {
     server.allow_log("raw system");
 }
 
-/// REQ-605, REQ-805, DP-106, DMN-110: what is told at info.
+/// DP-106, DMN-110: what is told at info.
 #[test]
 fn life_of_processes_and_scripts() {
     let server = Site::daemon().shared("hello.wsgi").cases().start();
-    server.get("/case/hello").expect(200);
-    for text in ["'live'", "{apps}/hello.wsgi"] {
-        let record = server.wait_for_log(text);
-        assert_eq!(
-            (record.level, record.module.as_str()),
-            (Level::Info, "wsgi"),
-            "{}",
-            record.line
-        );
-    }
+    let record = server.wait_for_log("'live'");
+    assert_eq!(
+        (record.level, record.module.as_str()),
+        (Level::Info, "wsgi"),
+        "{}",
+        record.line
+    );
 }
 
-/// DIR-155, DMN-604: at trace1 nothing aborts, whichever thread meets an interpreter first.
+/// DIR-155, DMN-604, REQ-805: at trace1 nothing aborts, though many threads meet in an interpreter, and each request is told of; at
+/// debug only what happens to processes and interpreters.
 fn tracing(mpm: Mpm, mode: Mode) {
+    const THREADS: usize = 4;
     let server = Site::new(mpm, mode)
         .log_level("notice wsgi:trace1")
-        .shared("hello.wsgi")
-        .config("WSGIScriptAlias / {apps}/hello.wsgi application-group=named")
+        .daemon_options(&format!("processes=1 threads={THREADS}"))
+        .config(
+            "ServerLimit 1
+            MaxRequestWorkers 16
+            WSGIApplicationGroup named
+            <Location /quiet>\nLogLevel wsgi:debug\n</Location>",
+        )
+        .without_application_group()
+        .script(
+            "/",
+            &format!(
+                "import threading\n\
+                 all_here = threading.Barrier({THREADS})\n\n\
+                 def application(environ, start_response):\n    \
+                     if environ['QUERY_STRING']:\n        \
+                         all_here.wait(60)\n    \
+                     start_response('200 OK', [])\n    \
+                     return [b'hello']\n"
+            ),
+        )
         .start();
     if !wsgi_harness::subject().differs("DIR-155") {
         // The original aborts the process here.
         return;
     }
-    for _ in 0..30 {
-        server.get("/").expect(200);
+    let interpreter = "Create interpreter 'named'";
+    server.get("/quiet").expect(200);
+    server.wait_for_log(interpreter);
+    let place = if mode == Mode::Daemon {
+        "daemon group 'live'"
+    } else {
+        "embedded"
+    };
+    let told = format!("Run 'application' for a request (sub-interpreter 'named', {place}).");
+    assert_eq!(server.log().count(&told), 0);
+    for round in 1..=3 {
+        let mut waiting: Vec<_> = (0..THREADS).map(|_| server.begin("/?meet")).collect();
+        for connection in &mut waiting {
+            assert_eq!(connection.answer().expect(200).text(), "hello");
+        }
+        let records = server.log().matching(&told);
+        assert_eq!(records.len(), THREADS * round, "{records:?}");
+        for record in records {
+            assert!(record.line.contains("[wsgi:trace1]"), "{}", record.line);
+            assert!(record.contains("[script "), "{}", record.line);
+        }
     }
+    assert_eq!(server.log().count(interpreter), 1);
 }
 matrix!(tracing: event);
 

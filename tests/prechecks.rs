@@ -22,6 +22,10 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
         .file("htdocs/rewritten/target.py", HELLO)
         .file("apps/folder/readme.txt", "a folder\n")
         .file("apps/missing_type.wsgi", HELLO)
+        .file(
+            "apps/marking.wsgi",
+            "open('{data}/marked', 'w').close()\n\ndef application(e, s):\n    s('200 OK', [])\n    return [str(len(e['wsgi.input'].read())).encode()]\n",
+        )
         .shared("echo.wsgi")
         .shared("hello.wsgi")
         .config(
@@ -62,6 +66,13 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
             <Location /strict>
                 AcceptPathInfo Off
                 ErrorDocument 404 \"our own page\"
+            </Location>
+            WSGIScriptAliasMatch ^/.*marking$ {apps}/marking.wsgi
+            <Location /limited-marking>
+                LimitRequestBody 99999
+            </Location>
+            <Location /unlimited-marking>
+                LimitRequestBody 0
             </Location>
             <Location /limited>
                 LimitRequestBody 10
@@ -104,6 +115,62 @@ fn ways_to_the_handler(mpm: Mpm, mode: Mode) {
     );
 }
 matrix!(ways_to_the_handler: event prefork);
+
+/// REQ-001, REQ-002: names of handlers are exact, and those of WSGIHandlerScript are where it is in effect.
+fn names_of_handlers(mpm: Mpm, mode: Mode) {
+    let rows = [
+        ("script", "SetHandler wsgi-script", "hello"),
+        ("type", "SetHandler application/x-httpd-wsgi", "hello"),
+        // SetHandler writes a name small, but not the value of an expression.
+        ("upper", "SetHandler WSGI-Script", "hello"),
+        ("exact", "SetHandler \"expr=WSGI-Script\"", "static"),
+        (
+            "exact-type",
+            "SetHandler \"expr=application/X-httpd-wsgi\"",
+            "static",
+        ),
+        ("longer", "SetHandler wsgi-script2", "static"),
+        ("shorter", "SetHandler wsgi", "static"),
+        (
+            "own",
+            "WSGIHandlerScript own {apps}/own.wsgi\nSetHandler own",
+            "own",
+        ),
+        (
+            "own-exact",
+            "WSGIHandlerScript own {apps}/own.wsgi\nSetHandler \"expr=Own\"",
+            "static",
+        ),
+        (
+            "own-upper",
+            "WSGIHandlerScript Own {apps}/own.wsgi\nSetHandler Own",
+            "static",
+        ),
+        ("elsewhere", "SetHandler own", "static"),
+        ("none", "", "static"),
+    ];
+    let site = Site::new(mpm, mode).file(
+        "apps/own.wsgi",
+        "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'own']\n",
+    );
+    let site = rows.iter().fold(site, |site, (name, config, expected)| {
+        let text = if *expected == "hello" {
+            HELLO
+        } else {
+            "static"
+        };
+        site.file(&format!("htdocs/{name}/file"), text)
+            .config(&format!(
+                "<Location /{name}>\nOptions ExecCGI\n{config}\n</Location>"
+            ))
+    });
+    let server = site.start();
+    for (name, _, expected) in rows {
+        let text = server.get(&format!("/{name}/file")).expect(200).text();
+        assert_eq!(text, expected, "{name}");
+    }
+}
+matrix!(names_of_handlers: event);
 
 /// REQ-006: every method but TRACE reaches the application.
 fn methods(mpm: Mpm, mode: Mode) {
@@ -204,6 +271,25 @@ fn body_limit(mpm: Mpm, mode: Mode) {
         "{}",
         refused.shown()
     );
+    // Neither loaded nor called, and what follows is not taken for a request.
+    for path in ["/limited-marking", "/unlimited-marking"] {
+        let mut connection = server.connect();
+        let refused = path == "/limited-marking";
+        let mut bytes = Request::post(path, vec![b'G'; 100_000]).bytes();
+        bytes.extend(Request::get("/marking").bytes());
+        let mut writer = connection.split();
+        std::thread::scope(|scope| {
+            scope.spawn(move || writer.write(&bytes));
+            let answer = connection.read_answer("POST").expect("an answer");
+            assert_eq!(answer.status, if refused { 413 } else { 200 }, "{path}");
+            if refused {
+                assert!(!server.path("data/marked").exists());
+            } else {
+                assert_eq!(connection.answer().expect(200).text(), "0");
+            }
+        });
+    }
+    assert!(server.path("data/marked").exists(), "0 is no limit");
 }
 matrix!(body_limit: event prefork);
 
@@ -242,23 +328,40 @@ fn refusals_do_not_start_python() {
     server.expect_log("WSGI0150");
 }
 
-/// The subject is what the run says it is: a run against the original must not test ours by mistake.
+/// GEN-03, DMN-101: tokens of module and Python, in this order, behind those that were there, as far as ServerTokens lets them be
+/// seen. The subject is what the run says it is: a run against the original must not test ours by mistake.
 #[test]
 fn the_subject_names_itself() {
-    let server = Site::embedded()
-        .shared("hello.wsgi")
-        .config("ServerTokens Full\nWSGIScriptAlias / {apps}/hello.wsgi")
-        .start();
-    let answer = server.get("/").expect(200);
-    let banner = answer.header("Server").unwrap_or_default();
-    let token = if subject().is_ours() {
-        "mod_wsgi-rs/"
-    } else {
-        "mod_wsgi/"
+    let banner = |config: &str| {
+        let server = Site::embedded()
+            .file(
+                "apps/interpreter.wsgi",
+                include_str!("apps/interpreter.wsgi"),
+            )
+            .config(&format!(
+                "{config}\nWSGIScriptAlias / {{apps}}/interpreter.wsgi"
+            ))
+            .start();
+        let answer = server.get("/").expect(200);
+        let banner = answer.header("Server").unwrap_or_default().to_owned();
+        server.stop();
+        (banner, answer.fact("version"))
     };
-    assert!(
-        banner.contains(token) && banner.contains("Python/3."),
-        "GEN-03, DMN-101: {banner}"
-    );
-    server.stop();
+    for config in ["", "ServerTokens Full"] {
+        let (banner, version) = banner(config);
+        let tokens: Vec<&str> = banner.split(' ').collect();
+        let [first, .., module, python] = tokens[..] else {
+            panic!("{banner}");
+        };
+        assert!(first.starts_with("Apache/2.4"), "{banner}");
+        let module_version = if subject().is_ours() {
+            module.strip_prefix("mod_wsgi-rs/")
+        } else {
+            module.strip_prefix("mod_wsgi/6.")
+        };
+        let is_version = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+        assert!(module_version.is_some_and(is_version), "{banner}");
+        assert_eq!(python, format!("Python/{version}"), "{banner}");
+    }
+    assert_eq!(banner("ServerTokens Prod").0, "Apache");
 }

@@ -137,7 +137,10 @@ fn statuses(mpm: Mpm, mode: Mode) {
     for (status, code, reason) in [
         ("200 OK", 200, Some("OK")),
         ("200", 200, Some("OK")),
-        ("200 ", 200, None),
+        ("404", 404, Some("Not Found")),
+        ("200 ", 200, Some("")),
+        ("200 caf\\u00e9", 200, Some("caf\u{e9}")),
+        ("600 x", 600, Some("x")),
         ("200 Fine By Me", 200, Some("Fine By Me")),
         ("299 Unknown But Fine", 299, Some("Unknown But Fine")),
         ("404 Not Here", 404, Some("Not Here")),
@@ -176,6 +179,108 @@ fn statuses(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(statuses: event);
+
+/// REQ-450, REQ-451, REQ-457, REQ-458, DMN-313, DMN-315, DMN-317: headers that come twice, that are in different case, that begin
+/// with blanks, and those that are httpd's own whatever the application says.
+fn headers(mpm: Mpm, mode: Mode) {
+    let server = server(mpm, mode);
+    let with = |headers: &str| {
+        server
+            .send(&Request::get("/case/start").header("X-Args", format!("'200 OK', [{headers}]")))
+            .expect(200)
+    };
+    let plain = with("");
+    for headers in [
+        "('Server', 'mine')",
+        "('sErver', 'a'), ('Server', 'b'), ('DATE', 'c'), ('Date', 'd')",
+        "('Date', 'Mon, 01 Jan 2001 00:00:00 GMT')",
+    ] {
+        let answer = with(headers);
+        assert_eq!(answer.all("Server"), plain.all("Server"), "{headers}");
+        let dates = answer.all("Date");
+        assert_eq!(dates.len(), 1, "{headers}");
+        assert!(
+            dates[0].ends_with(" GMT") && !dates[0].contains("2001"),
+            "{dates:?}"
+        );
+    }
+    // What comes of two headers in daemon mode; embedded they stay two, but for Content-Type, of which there is one.
+    for (name, first, second, merged) in [
+        ("X-Two", "a", "b", &["a, b"][..]),
+        ("ETag", "a", "b", &["a, b"]),
+        ("Location", "http://a/", "http://b/", &["http://b/"]),
+        ("Content-Range", "x", "y", &["y"]),
+        (
+            "Last-Modified",
+            "Mon, 01 Jan 2001 00:00:00 GMT",
+            "Tue, 02 Jan 2001 00:00:00 GMT",
+            &["Tue, 02 Jan 2001 00:00:00 GMT"],
+        ),
+        ("Set-Cookie", "a=1", "b=2", &["a=1", "b=2"]),
+        ("WWW-Authenticate", "a", "b", &["a", "b"]),
+        ("Content-Type", "text/a", "text/b", &["text/b"]),
+    ] {
+        let lower = name.to_lowercase();
+        let answer = with(&format!("('{name}', '{first}'), ('{lower}', '{second}')"));
+        let expected = if mode == Mode::Daemon || name == "Content-Type" {
+            merged
+        } else {
+            &[first, second]
+        };
+        assert_eq!(answer.all(name), expected, "{name}");
+    }
+    let answer = with("('X-Blanks', ' \\t a b'), ('Content-Type', 'Text/HTML; Charset=UTF-8')");
+    assert_eq!(answer.header("X-Blanks"), Some("a b"), "REQ-458");
+    let kind = if mode == Mode::Daemon {
+        "text/html; Charset=UTF-8"
+    } else {
+        "Text/HTML; Charset=UTF-8"
+    };
+    assert_eq!(answer.header("Content-Type"), Some(kind), "REQ-458");
+}
+matrix!(headers: event);
+
+/// REQ-446, REQ-003: the type that the application sets decides about filters by type; without one it is that of the script's
+/// name.
+fn types(mpm: Mpm, mode: Mode) {
+    let site = Site::new(mpm, mode)
+        .modules(&["filter", "mime", "substitute"])
+        .config(
+            "TypesConfig /dev/null
+            AddType text/x-mine .mine
+            WSGIScriptAliasMatch ^/([a-z]+)$ {apps}/$1.mine
+            AddOutputFilterByType SUBSTITUTE text/html text/x-mine
+            Substitute s/body/replaced/",
+        );
+    let rows = [
+        ("none", "", "text/x-mine", "a replaced"),
+        ("plain", "text/plain", "text/plain", "a body"),
+        (
+            "html",
+            "text/html; charset=utf-8",
+            "text/html; charset=utf-8",
+            "a replaced",
+        ),
+    ];
+    let site = rows.iter().fold(site, |site, (name, kind, _, _)| {
+        let headers = match *kind {
+            "" => String::new(),
+            kind => format!("('Content-Type', '{kind}')"),
+        };
+        let body = format!("start_response('200 OK', [{headers}])\nreturn [b'a body']");
+        site.file(&format!("apps/{name}.mine"), &app(&body))
+    });
+    let server = site.start();
+    for (name, _, kind, text) in rows {
+        let answer = server.get(&format!("/{name}")).expect(200);
+        assert_eq!(
+            (answer.header("Content-Type"), answer.text().as_str()),
+            (Some(kind), text),
+            "{name}"
+        );
+    }
+}
+matrix!(types: event);
 
 /// DOC-24, REQ-400, REQ-402, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
 fn commitment(mpm: Mpm, mode: Mode) {

@@ -205,6 +205,15 @@ const ROWS: &[Row] = &[
         expected: &[("REMOTE_ADDR", Some("1.2.3.4")), ("HTTP_HOST", Some("h"))],
     },
     Row {
+        row: "DIR-133, REQ-150: a list without proxies trusts nobody",
+        config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies",
+        headers: &[("X-Forwarded-For", "1.2.3.4")],
+        expected: &[
+            ("REMOTE_ADDR", Some("127.0.0.1")),
+            ("HTTP_X_FORWARDED_FOR", None),
+        ],
+    },
+    Row {
         row: "DIR-133: IPv6 elements and an address with netmask",
         config: "WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.0/255.0.0.0 fe80::/10",
         headers: &[("X-Forwarded-For", "2001:db8::1, fe80::1")],
@@ -321,6 +330,30 @@ fn scope_of_the_settings() {
     );
 }
 
+/// MRG-04, MRG-05: the proxies of an inner place stand for those around it; several directives of one place are one list.
+#[test]
+fn lists_of_proxies() {
+    let server = Site::embedded()
+        .shared("environ.wsgi")
+        .config(
+            "WSGIScriptAlias / {apps}/environ.wsgi
+            WSGITrustedProxyHeaders X-Forwarded-For
+            WSGITrustedProxies 127.0.0.1
+            <Location /others>\nWSGITrustedProxies 10.0.0.1\n</Location>
+            <Location /others/and>\nWSGITrustedProxies 10.0.0.2\nWSGITrustedProxies 127.0.0.1\n</Location>",
+        )
+        .start();
+    for (path, address) in [
+        ("/", "'1.2.3.4'"),
+        ("/others", "'127.0.0.1'"),
+        ("/others/and", "'1.2.3.4'"),
+    ] {
+        let request = Request::get(path).header("X-Forwarded-For", "1.2.3.4");
+        let found = server.send(&request).expect(200).line("REMOTE_ADDR");
+        assert_eq!(found.as_deref(), Some(address), "{path}");
+    }
+}
+
 /// REQ-168, REQ-802: the access log keeps the peer's address, in either mode; the log lines of a request name the peer where Apache
 /// writes them and the rewritten address where a daemon does.
 #[test]
@@ -360,5 +393,43 @@ fn addresses_in_logs() {
         assert_eq!(line, "127.0.0.1 127.0.0.1 127.0.0.1\n");
         let peer = record.peer().unwrap_or_default();
         assert!(peer.starts_with(prefix), "{record:?}");
+    }
+}
+
+/// REQ-150: the peer is the client that mod_remoteip found, whoever the connection comes from.
+#[test]
+fn peer_behind_remoteip() {
+    let server = Site::embedded()
+        .modules(&["remoteip"])
+        .shared("environ.wsgi")
+        .config(
+            "WSGIScriptAlias / {apps}/environ.wsgi
+            RemoteIPHeader X-Peer
+            RemoteIPInternalProxy 127.0.0.1
+            WSGITrustedProxyHeaders X-Forwarded-For
+            <Location /far>\nWSGITrustedProxies 10.0.0.0/8\n</Location>
+            <Location /near>\nWSGITrustedProxies 127.0.0.1\n</Location>",
+        )
+        .start();
+    for (path, peer, expected) in [
+        ("/far", Some("10.1.1.1"), ("1.2.3.4", Some("1.2.3.4"))),
+        ("/far", Some("11.1.1.1"), ("11.1.1.1", None)),
+        ("/far", None, ("127.0.0.1", None)),
+        ("/near", Some("10.1.1.1"), ("10.1.1.1", None)),
+        ("/near", None, ("1.2.3.4", Some("1.2.3.4"))),
+    ] {
+        let mut request = Request::get(path).header("X-Forwarded-For", "1.2.3.4");
+        if let Some(peer) = peer {
+            request = request.header("X-Peer", peer);
+        }
+        let answer = server.send(&request).expect(200);
+        let kept = answer
+            .line("HTTP_X_FORWARDED_FOR")
+            .map(|shown| shown.trim_matches('\'').to_owned());
+        assert_eq!(
+            (answer.unquoted("REMOTE_ADDR").as_str(), kept.as_deref()),
+            expected,
+            "{path} {peer:?}"
+        );
     }
 }

@@ -98,7 +98,7 @@ fn attributes(mpm: Mpm, mode: Mode) {
         .start();
     let answer = server.get("/").expect(200);
     let (name, threads) = (mpm.name(), if mpm == Mpm::Prefork { "1" } else { "16" });
-    // Of the server: ServerLimit of threaded MPMs, MaxRequestWorkers of prefork.
+    // Of the server: the children that MaxRequestWorkers allows.
     let processes = match mpm {
         Mpm::Prefork => "20",
         _ if subject().differs("API-113") => "4",

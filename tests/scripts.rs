@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use wsgi_harness::{Mode, Mpm, Server, Site, load, matrix, wait_until};
+use wsgi_harness::{Level, Mode, Mpm, Server, Site, load, matrix, wait_until};
 
 /// A script that answers with `text`.
 fn saying(text: &str) -> String {
@@ -16,7 +16,7 @@ fn identity(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .cases()
         .file("apps/neighbour.py", "x = 1\n")
-        .config("WSGIScriptAlias /other-name {apps}/./facts.wsgi\nWSGIScriptAlias /no-extension {apps}/plain")
+        .config("WSGIScriptAlias /no-extension {apps}/plain")
         .file("apps/plain", &saying("plain"))
         .start();
     let url = server.case(
@@ -56,7 +56,7 @@ fn walk(server: &Server) -> Vec<String> {
     found
 }
 
-/// REQ-600, REQ-605: loaded once for each interpreter of a process.
+/// REQ-600: loaded once for each interpreter of a process.
 #[test]
 fn loaded_once() {
     let text = "import os\nwith open('{data}/loads', 'a') as f:\n    f.write('x')\n".to_owned()
@@ -74,6 +74,104 @@ fn loaded_once() {
     server.get("/c").expect(200);
     assert_eq!(loads(), 2);
 }
+
+/// REQ-600: one module of a path in an interpreter, whatever its roles; another path is another module, also of the same file.
+#[test]
+fn one_module_for_all_roles() {
+    let text = "import sys\nwith open('{data}/loads', 'a') as f:\n    f.write('x')\ncalls = []\n\n\
+        def allow_access(environ, host):\n    calls.append('access')\n    return True\n\n\
+        def process_group(environ):\n    calls.append('dispatch')\n\n\
+        def application(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [repr((calls, sys.modules[__name__].calls is calls, __file__)).encode()]\n\n\
+        def handle_request(environ, start_response):\n    calls.append('handler')\n    \
+        return application(environ, start_response)\n";
+    let site = Site::embedded()
+        .file("apps/one.wsgi", text)
+        .file("htdocs/page.handled", "never shown")
+        .config(
+            "ServerLimit 1\nMaxRequestWorkers 16
+            WSGIImportScript {apps}/one.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}
+            WSGIHandlerScript handled {apps}/one.wsgi
+            <Location />
+                WSGIAccessScript {apps}/one.wsgi
+                WSGIDispatchScript {apps}/one.wsgi
+            </Location>
+            WSGIScriptAlias /one {apps}/one.wsgi
+            WSGIScriptAlias /normal {apps}/./one.wsgi
+            WSGIScriptAlias /link {apps}/link.wsgi
+            <Files *.handled>
+                SetHandler handled
+            </Files>",
+        );
+    std::os::unix::fs::symlink("one.wsgi", site.path("apps/link.wsgi")).expect("a link");
+    let server = site.start();
+    for (path, calls, name) in [
+        ("/one", "['access', 'dispatch']", "one"),
+        (
+            "/normal",
+            "['access', 'dispatch', 'access', 'dispatch']",
+            "one",
+        ),
+        ("/link", "[]", "link"),
+    ] {
+        let file = server.fill(&format!("{{apps}}/{name}.wsgi"));
+        assert_eq!(
+            server.get(path).expect(200).text(),
+            format!("({calls}, True, '{file}')"),
+            "{path}"
+        );
+    }
+    let handled = server.get("/page.handled").expect(200).text();
+    assert!(
+        handled.contains("'dispatch', 'handler'], True"),
+        "{handled}"
+    );
+    let loads = std::fs::read_to_string(server.path("data/loads")).expect("it was loaded");
+    assert_eq!(loads, "xx", "once by each path");
+}
+
+/// REQ-605, REQ-805: that a script is loaded is told at info, with its path, its interpreter and its process; also when it is
+/// loaded because it changed.
+fn loads_are_told(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .file("apps/main.wsgi", &saying("main"))
+        .file("apps/named.wsgi", &saying("named"))
+        .config(
+            "WSGIScriptAlias /main {apps}/main.wsgi
+            WSGIScriptAlias /named {apps}/named.wsgi application-group=its-own",
+        )
+        .start();
+    let process = if mode == Mode::Daemon {
+        "'live'"
+    } else {
+        "embedded"
+    };
+    for (name, interpreter) in [
+        ("main", "main interpreter"),
+        ("named", "sub-interpreter 'its-own'"),
+    ] {
+        for times in 1..=2 {
+            server.get(&format!("/{name}")).expect(200);
+            let path = server.fill(&format!("'{{apps}}/{name}.wsgi'"));
+            let records = wait_until("the record", || {
+                let mut found = server.log().matching(&path);
+                found.retain(|record| record.message().contains("oad"));
+                (found.len() >= times).then_some(found)
+            });
+            assert_eq!(records.len(), times, "{records:?}");
+            for record in records {
+                assert_eq!(record.level, Level::Info, "{}", record.line);
+                assert!(
+                    record.contains(interpreter) && record.contains(process),
+                    "{}",
+                    record.line
+                );
+            }
+            server.write(&format!("apps/{name}.wsgi"), &saying(name));
+        }
+    }
+}
+matrix!(loads_are_told: event);
 
 /// REQ-314, REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230, DMN-233, DMN-267, DP-89: a changed script is taken up
 /// by the next request, and no request fails. In daemon mode by another process.
@@ -274,6 +372,17 @@ fn handler_scripts(mpm: Mpm, mode: Mode) {
             .starts_with("second ")
     );
     server.wait_for_log("[script {htdocs}/page.special] said by the handler");
+    // The file of the URL is named, also where the exception is one of the handler.
+    server.get("/page.special?raise").expect(500);
+    let record = server.wait_for_log("ValueError: of the handler");
+    let page = server.fill("[script {htdocs}/page.special]");
+    assert!(
+        record.message().starts_with(&format!("WSGI0174: {page}")),
+        "{}",
+        record.line
+    );
+    assert!(!record.line.contains("handler.wsgi"), "{}", record.line);
+    server.allow_log("WSGI0174");
     server.write("apps/handler.wsgi", "x = 1\n");
     let answer = server.get("/page.special");
     assert!(matches!(answer.status, 404 | 500), "{}", answer.shown());
@@ -283,7 +392,7 @@ matrix!(handler_scripts: event);
 
 fn handling(text: &str) -> String {
     format!(
-        "def handle_request(e, s):\n    print('said by the handler', file=e['wsgi.errors'])\n    s('200 OK', [])\n    return [('{text} ' + e['SCRIPT_FILENAME'] + ' ' + e['PATH_INFO']).encode()]\n"
+        "def handle_request(e, s):\n    print('said by the handler', file=e['wsgi.errors'])\n    if e['QUERY_STRING'] == 'raise':\n        raise ValueError('of the handler')\n    s('200 OK', [])\n    return [('{text} ' + e['SCRIPT_FILENAME'] + ' ' + e['PATH_INFO']).encode()]\n"
     )
 }
 

@@ -87,7 +87,7 @@ fn the_scoreboard(mpm: Mpm, mode: Mode) {
     assert_eq!(answer.fact("shape"), SHAPE);
     let limits = match mpm {
         Mpm::Prefork => "[80, 1, 80, 80]",
-        _ => "[4, 80, 4, 320]",
+        _ => "[12, 80, 12, 960]",
     };
     assert_eq!(answer.fact("limits"), limits);
     for truth in ["numbers", "times", "mine_times", "mine_generation"] {
@@ -284,7 +284,7 @@ fn a_group_without_it_is_refused() {
     };
     let allowed = page("allowed").expect("the scoreboard");
     let summary = allowed.summary;
-    assert_eq!((summary.server_limit, summary.thread_limit), (4, 80));
+    assert_eq!((summary.server_limit, summary.thread_limit), (12, 80));
     assert!(!allowed.rows.is_empty());
     assert_eq!(page("curious"), None);
     let record = server.wait_for_log("WSGI5049");
@@ -319,7 +319,7 @@ fn at_import_and_in_services() {
             let text = fs::read_to_string(&path).ok()?;
             text.strip_suffix(' ').map(str::to_owned)
         });
-        assert_eq!(found, "4", "{name}");
+        assert_eq!(found, "12", "{name}");
     }
     assert_eq!(server.get("/").expect(200).fact("metrics"), "True");
 }

@@ -56,6 +56,12 @@ pub struct ModuleParts {
     pub register_hooks: unsafe extern "C" fn(p: *mut apr_pool_t),
 }
 
+// KD-37, GEN-02: the first module interface of Apache 2.4. httpd itself loads no module of another one.
+const _: () = assert!(
+    MODULE_MAGIC_NUMBER_MAJOR >= 20120211,
+    "the headers of Apache 2.4 or later are needed: set APXS to the apxs that belongs to them"
+);
+
 /// The record that httpd looks up by the name in `LoadModule` (STANDARD20_MODULE_STUFF).
 pub const fn module_record(parts: ModuleParts) -> module {
     // SAFETY: every field of the C struct is a number or a pointer that may be null.

@@ -21,7 +21,14 @@ impl<'r> Request<'r> {
         unsafe { text::bytes(made) }
     }
 
-    /// Server name for self-referential URLs, IPv6 in brackets, HTML-escaped (ENV-08).
+    /// Server name for self-referential URLs, IPv6 in brackets (ENV-18).
+    pub fn server_name_for_url(&self) -> &'r [u8] {
+        // SAFETY: a live request.
+        self.made(|r| unsafe { apache_sys::ap_get_server_name_for_url(r) })
+            .unwrap_or(b"")
+    }
+
+    /// As [`Request::server_name_for_url`], HTML-escaped (ENV-08).
     pub fn escaped_server_name(&self) -> &'r [u8] {
         self.made(|r| {
             // SAFETY: a live request.

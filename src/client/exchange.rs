@@ -126,6 +126,8 @@ pub(super) struct State {
     pub(super) all_sent: bool,
     /// The daemon does not read any more; the rest of the body is not sent.
     pub(super) deaf: bool,
+    /// It was logged that the body cannot be sent to its end.
+    pub(super) told_unsent: bool,
     /// An earlier attempt was refused.
     pub(super) again: bool,
     /// How often something came.
@@ -337,13 +339,24 @@ impl<A: Apache> Exchange<'_, A> {
         }
     }
 
-    /// The daemon takes no more of the body: its answer is all that is still of interest (DMN-242).
+    /// The daemon takes no more of the body: its answer is all that is still of interest (DMN-242). A daemon that has closed
+    /// may have answered all the same; if it has not, [`Exchange::tell_unsent`] comes with the failure.
     pub(super) fn deaf(&mut self, state: &mut State, error: &io::Error) {
-        if !state.deaf && !is_closed(error) {
-            let text = format!("WSGI0129: The request body cannot be sent to a daemon: {error}");
-            self.apache.record(3, &text);
+        if !is_closed(error) {
+            self.tell_unsent(state, error);
         }
         state.deaf = true;
+    }
+
+    /// Logs, once a request, that a daemon did not get the rest of the body (REQ-321), if there is one.
+    pub(super) fn tell_unsent(&mut self, state: &mut State, error: &io::Error) {
+        let is_under_way = state.continued || self.buffers.body.is_ended();
+        if state.told_unsent || state.all_sent || !is_under_way {
+            return;
+        }
+        state.told_unsent = true;
+        let text = format!("WSGI0129: The request body cannot be sent to a daemon: {error}");
+        self.apache.record(3, &text);
     }
 
     /// A new connection waits in the backlog until a thread is idle. While no process can be started that would be for

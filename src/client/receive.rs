@@ -234,6 +234,7 @@ impl<A: Apache> Exchange<'_, A> {
             }
             (AnswerEnd::Failed | AnswerEnd::Unavailable, None) => 500,
             (AnswerEnd::NotFound, None) => 404,
+            (AnswerEnd::TooManyInterpreters, None) => 503,
             (AnswerEnd::TimedOut, None) => 504,
             (AnswerEnd::MainOnly, None) => return Ok(Ended::Answered(Outcome::MainOnly)),
         };
@@ -242,11 +243,15 @@ impl<A: Apache> Exchange<'_, A> {
 
     /// The connection broke or went silent.
     pub(super) fn broken(&mut self, state: &mut State, error: io::Error) -> Result<Ended, Failure> {
-        let group = || self.group.name.clone();
+        let name = &self.group.name;
+        let group = || name.clone();
         match &state.verdict {
             None => {}
             Some(Verdict::Discard) => return Ok(Ended::Answered(Outcome::Discarded)),
             Some(Verdict::Deliver) => {
+                if error.kind() != ErrorKind::Other {
+                    self.tell_unsent(state, &error);
+                }
                 let text = format!(
                     "WSGI0119: The response of a daemon of group '{}' cannot be read on: {error}",
                     self.group.name
@@ -272,6 +277,7 @@ impl<A: Apache> Exchange<'_, A> {
         {
             return Ok(Ended::NotTaken);
         }
+        self.tell_unsent(state, &error);
         Err(match error.kind() {
             ErrorKind::WouldBlock => Failure::HeadTimeout { group: group() },
             ErrorKind::UnexpectedEof => Failure::HeadEnd { group: group() },

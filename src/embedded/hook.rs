@@ -12,7 +12,7 @@ use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_runtime_api::hook::{Call, HookOutcome};
 use wsgi_runtime_api::host::{self, Blocks, Headers, ReadError, SendError};
 use wsgi_runtime_api::runtime;
-use wsgi_runtime_api::{REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING};
+use wsgi_runtime_api::{REQUEST_CLIENT_GROUP, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING};
 
 pub use wsgi_runtime_api::hook::{HOOK_ITEMS, HOOK_NAMES, HOOK_VALUE, Value};
 
@@ -25,6 +25,8 @@ pub struct Hook<'a> {
     pub script: &'a str,
     /// Its interpreter; empty is the main one.
     pub application_group: &'a str,
+    /// Whether data of the client is in that name (XPN-07).
+    pub has_client_group: bool,
     /// First argument of each function.
     pub environ: &'a Environ<'a>,
     /// Names of the functions.
@@ -75,6 +77,9 @@ pub fn call(
     }
     if request.connection().is_https() {
         flags |= REQUEST_HTTPS;
+    }
+    if hook.has_client_group {
+        flags |= REQUEST_CLIENT_GROUP;
     }
     let call = Call {
         environ: entries,

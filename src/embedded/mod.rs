@@ -138,6 +138,7 @@ fn finish(request: &Request<'_>, transport: &mut Transport<'_>, outcome: Outcome
         Outcome::Aborted => Status::OK,
         Outcome::NotFound => Status::NOT_FOUND,
         Outcome::TimedOut => Status::GATEWAY_TIMEOUT,
+        Outcome::TooManyInterpreters => Status::http(503),
         Outcome::MainOnly => request.fail_with(NEEDS_MAIN_INTERPRETER),
         // Reload is only for daemons: here the script was reloaded in place.
         Outcome::Failed | Outcome::Unavailable | Outcome::Reload => transport

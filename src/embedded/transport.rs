@@ -64,14 +64,20 @@ impl<'r> Transport<'r> {
         Status::OK
     }
 
-    /// The answer is cut short: the client has to see it. Where nothing of it went out it gets a page instead.
+    /// The answer is cut short: the client has to see it. Where nothing of it went out it gets a page instead. An application
+    /// that failed because its client had gone is 500 in the access log (REQ-493).
     pub(super) fn abort(&mut self) -> Status {
         if !self.begun {
             return Status::INTERNAL_SERVER_ERROR;
         }
+        // Before the abort below closes the connection.
+        let client_was_gone = self.request.connection().is_aborted();
         match self.brigade.take() {
             Some(mut brigade) if !self.ended => brigade.abort(),
             _ => self.request.connection().close_after_answer(),
+        }
+        if client_was_gone {
+            self.request.set_status(500, None);
         }
         Status::OK
     }

@@ -22,6 +22,8 @@ pub(super) struct Choice {
     pub(super) process_group: String,
     /// Empty is the main interpreter.
     pub(super) application_group: String,
+    /// Whether data of the client is in that name (XPN-07).
+    pub(super) has_client_group: bool,
     /// Attribute of the script.
     pub(super) callable_object: String,
 }
@@ -54,9 +56,24 @@ impl Choice {
             Choice {
                 process_group: expand::process_group(process_group, facts).into_owned(),
                 application_group: expand::application_group(application_group, facts).into_owned(),
+                has_client_group: application_group.is_some_and(expand::comes_from_client),
                 callable_object,
             }
         })
+    }
+
+    /// For the log, at the level that tells of single requests (DIR-155).
+    pub(super) fn shown(&self) -> String {
+        let place = match self.process_group.as_str() {
+            "" => "embedded".to_owned(),
+            name => format!("daemon group '{name}'"),
+        };
+        let interpreter = match self.application_group.as_str() {
+            "" => "main interpreter".to_owned(),
+            name => format!("sub-interpreter '{name}'"),
+        };
+        let callable = &self.callable_object;
+        format!("Run '{callable}' for a request ({interpreter}, {place}).")
     }
 
     /// Puts what a dispatch script says in the place of what is configured.
@@ -67,6 +84,7 @@ impl Choice {
             }
             if let Some(name) = said.application_group {
                 self.application_group = expand::application_group(Some(&name), facts).into_owned();
+                self.has_client_group = expand::comes_from_client(&name);
             }
             if let Some(name) = said.callable_object {
                 self.callable_object = expand::callable_object(Some(&name), facts).into_owned();
@@ -83,12 +101,13 @@ pub(super) struct Said {
     pub(super) callable_object: Option<String>,
 }
 
-/// Interpreter of a hook script; empty is the main one (XPN-22).
-pub(super) fn hook_group(request: &Request<'_>, script: &HookScript) -> String {
+/// Interpreter of a hook script; empty is the main one (XPN-22). And whether data of the client is in that name (XPN-07).
+pub(super) fn hook_group(request: &Request<'_>, script: &HookScript) -> (String, bool) {
     let value = script.application_group.as_deref();
-    with_facts(request, |facts| {
+    let group = with_facts(request, |facts| {
         expand::hook_group(value, facts).into_owned()
-    })
+    });
+    (group, value.is_some_and(expand::comes_from_client))
 }
 
 /// Lets `body` expand values for a request.

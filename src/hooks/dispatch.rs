@@ -24,7 +24,7 @@ pub(super) fn ask<'r>(
     script: &HookScript,
     environ: &mut Environ<'r>,
 ) -> Result<Said, Refused> {
-    let group = choice::hook_group(request, script);
+    let (group, has_client_group) = choice::hook_group(request, script);
     environ.set(&b"mod_wsgi.process_group"[..], Some(b""));
     environ.set_owned(&b"mod_wsgi.application_group"[..], group.as_str());
     let mut said = Said::default();
@@ -33,6 +33,7 @@ pub(super) fn ask<'r>(
         &Hook {
             script: &script.path,
             application_group: &group,
+            has_client_group,
             environ,
             functions: &FUNCTIONS,
             arguments: &[],

@@ -131,9 +131,14 @@ fn server_and_connection<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
     if let Some(user) = request.user() {
         environ.set(&b"REMOTE_USER"[..], Some(user));
         environ.set(&b"AUTH_TYPE"[..], request.auth_type().or(Some(b"")));
-    } else if let Some(user) = request.previous().and_then(|previous| previous.user()) {
+    } else if let Some(user) = earlier_user(request) {
         environ.set(&b"REDIRECT_REMOTE_USER"[..], Some(user));
     }
+}
+
+/// User of the nearest request that was redirected to this one, over any number of redirects, and had one (ENV-17).
+fn earlier_user<'r>(request: &Request<'r>) -> Option<&'r [u8]> {
+    std::iter::successors(request.previous(), Request::previous).find_map(|earlier| earlier.user())
 }
 
 /// What an internal redirect tells about the request before it (ENV-18).
@@ -142,7 +147,7 @@ fn redirect<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
         return;
     };
     if request.qualifies_redirects() {
-        let mut url = [previous.scheme(), b"://", previous.server_name()].concat();
+        let mut url = [previous.scheme(), b"://", previous.server_name_for_url()].concat();
         let port = previous.server_port();
         let usual = if previous.scheme() == b"https" {
             443
@@ -153,6 +158,10 @@ fn redirect<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
             url.extend_from_slice(format!(":{port}").as_bytes());
         }
         url.extend_from_slice(previous.uri());
+        if let Some(args) = previous.args() {
+            url.push(b'?');
+            url.extend_from_slice(args);
+        }
         environ.set_owned(&b"REDIRECT_URL"[..], url);
     } else {
         environ.set(&b"REDIRECT_URL"[..], Some(previous.uri()));

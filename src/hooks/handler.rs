@@ -19,8 +19,8 @@ use wsgi_core::request::routing::{self, GroupFacts, Route, RoutingFacts, ServerF
 use wsgi_core::request::{Refused, proxies};
 use wsgi_core::wire::RequestHead;
 use wsgi_runtime_api::{
-    REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE,
-    REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING,
+    REQUEST_CLIENT_GROUP, REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY,
+    REQUEST_MODULE, REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING,
 };
 use wsgi_sys::{passwd, process};
 
@@ -134,6 +134,12 @@ fn run(
     let route = route(request, effective, global, &choice.process_group)?;
     environ.remove_consumed();
     add_choice(&mut environ, &choice);
+    if request.logs(Level::Trace1) {
+        request.log(
+            Level::Trace1,
+            record::with_script(filename, 0, choice.shown().as_bytes()),
+        );
+    }
 
     let mut flags = 0;
     let mut flag = |on: bool, bit: u32| flags |= if on { bit } else { 0 };
@@ -144,6 +150,7 @@ fn run(
     flag(module.is_some(), REQUEST_MODULE);
     flag(effective.ignore_activity(), REQUEST_IGNORE_ACTIVITY);
     flag(request.is_head(), REQUEST_HEAD);
+    flag(choice.has_client_group, REQUEST_CLIENT_GROUP);
     flag(route != Route::Embedded, REQUEST_DAEMON);
     let head = RequestHead {
         flags,
@@ -178,7 +185,12 @@ fn run(
                 request,
                 group,
                 head,
-                || environ.iter(),
+                // ENV-24: a daemon sees text only, the empty one for a variable without value.
+                || {
+                    environ
+                        .iter()
+                        .map(|(name, value)| (name, value.or(Some(b""))))
+                },
                 facts,
             ))
         }

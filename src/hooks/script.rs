@@ -38,11 +38,12 @@ pub(super) fn ask(
     arguments: &[&[u8]],
     answer: &mut dyn FnMut(Value<'_>),
 ) -> Result<(), HookFailure> {
-    let group = choice::hook_group(request, script);
+    let (group, has_client_group) = choice::hook_group(request, script);
     let environ = environ::gather_for_hook(request, &group);
     let hook = Hook {
         script: &script.path,
         application_group: &group,
+        has_client_group,
         environ: &environ,
         functions: &[question.function.as_bytes()],
         arguments,

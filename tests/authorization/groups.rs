@@ -11,7 +11,7 @@ fn groups(mpm: Mpm, mode: Mode) {
         mode,
         GROUPS,
         "AuthType Basic\nAuthName realm\nAuthBasicProvider wsgi\nWSGIAuthUserScript {apps}/guard.wsgi\nWSGIAuthGroupScript {apps}/guard.wsgi
-        Require wsgi-group first staff \"two words\" x",
+        Require wsgi-group first staff \"two words\" x \u{e9} Mixed",
     )
     .modules(&BASIC)
     .file("htdocs/banned/page.html", "page")
@@ -43,10 +43,14 @@ fn groups(mpm: Mpm, mode: Mode) {
             "case",
             "blank",
             "letters",
+            "accent",
+            "accentbytes",
+            "mixed",
+            "mixedbytes",
         ] {
             login(&curl, path, user, "any").expect(200);
         }
-        for user in ["text", "no", "nobody", "unknown", "latin"] {
+        for user in ["text", "no", "nobody", "unknown", "latin", "part"] {
             assert_eq!(login(&curl, path, user, "any").status, 401, "{user}");
         }
         // The original takes the front of the name.

@@ -1,6 +1,6 @@
 //! WSGIAuthUserScript behind Basic, Digest and form authentication.
 
-use wsgi_harness::{Curl, Mode, Mpm, matrix, subject};
+use wsgi_harness::{Curl, Mode, Mpm, Request, matrix, subject};
 
 use super::{BASIC, LOGIN, guarded, login};
 
@@ -47,6 +47,11 @@ fn passwords(mpm: Mpm, mode: Mode) {
             .text();
         assert_eq!(text, format!("user {name}"), "{user}");
     }
+    // Both are bytes of the client, of any encoding, one character each.
+    // latin\xc3\xa9:\xc3\xa9\xff
+    let request =
+        Request::get("/secret/page.html").header("Authorization", "Basic bGF0aW7DqTrDqf8=");
+    server.send(&request).expect(200);
     if subject().differs("REQ-711") {
         login(&curl, "/secret/app", "nul", "right").expect(500);
     }

@@ -6,6 +6,7 @@ mod closed;
 mod failures;
 mod groups;
 mod logins;
+mod places;
 mod requirements;
 mod sight;
 mod unavailable;
@@ -57,6 +58,8 @@ def check_password(environ, user, password):
         'surrogate': '\\udc80', 'bytes': b'somebody', 'one': 1, 'list': ['x']}
     if user in special:
         return special[user]
+    if user.startswith('latin'):
+        return type(password) is str and (user + password).encode('latin-1') == b'latin\\xc3\\xa9\\xc3\\xa9\\xff'
     if user == 'long':
         return password == 'x' * 80
     return password == 'right'
@@ -88,7 +91,8 @@ def groups_for_user(environ, user):
     return {'list': ['a', 'staff'], 'tuple': ('staff',), 'set': {'staff'}, 'generated': generated(), 'bytes': [b'staff'],
         'case': ['STAFF'], 'blank': ['two words'], 'letters': 'xyz', 'text': 'staff', 'none': None, 'int': 5, 'no': ['other'],
         'nobody': [], 'badfirst': [None, 'staff'], 'badlast': ['staff', 5], 'wide': ['staff', '\\u20ac'], 'late': late(),
-        'nul': ['staff\\0x'], 'nulbytes': [b'staff\\0x'], 'function': len, 'latin': ['\\xe9']}.get(user, [])
+        'nul': ['staff\\0x'], 'nulbytes': [b'staff\\0x'], 'function': len, 'latin': ['\\xe9'], 'accent': ['\\xc3\\xa9'], 'accentbytes': [b'\\xc3\\xa9'],
+        'mixed': ['mIXED'], 'mixedbytes': [b'mIXED'], 'part': ['mix', 'mixedx']}.get(user, [])
 ";
 
 /// Modules that Basic authentication needs.

@@ -22,12 +22,16 @@ def allow_access(environ, host):
     print('K', [key for key in environ if key.startswith(('wsgi.', 'SSL'))], file=errors)
     return True
 ",
-        "WSGIAccessScript {apps}/guard.wsgi application-group=guards\nSetEnv VARIABLE set\nWSGIPassAuthorization On",
+        "WSGIAccessScript {apps}/guard.wsgi application-group=guards\nSetEnv VARIABLE set\nWSGIPassAuthorization On
+        WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1",
     )
     .modules(&["env"])
-    .config("ServerSignature On\nServerAdmin someone@example.com")
+    .config("ServerSignature On\nServerAdmin someone@example.com\nMergeSlashes Off")
     .start();
-    let request = Request::get("/secret/app//more/x?a=%20b")
+    let mut connection = server.connect();
+    let port = connection.local_port();
+    let request = Request::post("/secret//app//more/x?a=%20b", "12345")
+        .header("X-Forwarded-For", "1.2.3.4")
         .header("X-Test", "one")
         .header("X-Test", "two")
         .header("X_Under", "never")
@@ -35,7 +39,7 @@ def allow_access(environ, host):
         .header("Proxy-Authorization", "Basic c2VjcmV0")
         .header("Proxy", "evil")
         .header("Content-Type", "text/x");
-    server.send(&request).expect(200);
+    connection.send(&request).expect(200);
     server
         .send(&Request::get("http://localhost/secret/app?absolute"))
         .expect(200);
@@ -51,24 +55,28 @@ def allow_access(environ, host):
         format!("DOCUMENT_ROOT='{folder}'"),
         "SERVER_ADMIN='someone@example.com'".to_owned(),
         "SERVER_PROTOCOL='HTTP/1.1'".to_owned(),
-        "REQUEST_METHOD='GET'".to_owned(),
+        "CONTENT_LENGTH='5'".to_owned(),
+        // No headers of proxies are applied.
+        "HTTP_X_FORWARDED_FOR='1.2.3.4'".to_owned(),
+        format!("REMOTE_PORT='{port}'"),
+        "PATH_INFO='/more/x'".to_owned(),
+        "mod_wsgi.version=(6, 1, 1)".to_owned(),
+        "REQUEST_METHOD='POST'".to_owned(),
         "QUERY_STRING='a=%20b'".to_owned(),
-        "REQUEST_URI='/secret/app//more/x?a=%20b'".to_owned(),
-        "SCRIPT_NAME='/secret/app'".to_owned(),
+        "REQUEST_URI='/secret//app//more/x?a=%20b'".to_owned(),
+        // Not collapsed; httpd itself does so with what is behind a file.
+        "SCRIPT_NAME='/secret//app'".to_owned(),
         "mod_wsgi.process_group=''".to_owned(),
         "mod_wsgi.application_group='guards'".to_owned(),
     ] {
         server.expect_log(&format!("E {entry}."));
     }
     for name in [
-        "SERVER_SIGNATURE",
-        "SERVER_SOFTWARE",
-        "REMOTE_PORT",
-        "PATH_INFO",
-        "mod_wsgi.version",
-        "apache.version",
+        "SERVER_SIGNATURE='<address>Apache/2.4",
+        "SERVER_SOFTWARE='Apache/2.4",
+        "apache.version=(2, 4, ",
     ] {
-        server.expect_log(&format!("E {name}="));
+        server.expect_log(&format!("E {name}"));
     }
     server.expect_log("H '127.0.0.1' 'guards'");
     server.expect_log("K ['wsgi.errors']");

@@ -31,7 +31,8 @@ fn with_broken_sub_interpreters(site: Site) -> Site {
     site.config("WSGIPythonHome {dir}/home")
 }
 
-/// REQ-137, REQ-701, REQ-711, REQ-720, REQ-732, REQ-734: the interpreter that a script is to run in cannot be made; the others serve on.
+/// REQ-137, REQ-473, REQ-701, REQ-711, REQ-720, REQ-732, REQ-734, DIR-044, DIR-078: the interpreter that a script is to run in
+/// cannot be made, neither when it is to be imported nor at any request; the others serve on.
 #[test]
 fn interpreters_that_cannot_be_made() {
     let scripts = [
@@ -43,7 +44,12 @@ fn interpreters_that_cannot_be_made() {
     ];
     let server = with_broken_sub_interpreters(site(Mpm::Event, Mode::Embedded, &scripts))
         .config(
-            "WSGIScriptAlias /dispatched {apps}/app.wsgi
+            "WSGIDaemonProcess group processes=1 threads=2
+                WSGIScriptAlias /embedded {apps}/app.wsgi application-group=other
+                WSGIScriptAlias /daemon {apps}/app.wsgi process-group=group application-group=other
+                WSGIScriptAlias /fine {apps}/app.wsgi process-group=group application-group=%{GLOBAL}
+                WSGIImportScript {apps}/app.wsgi process-group=%{GLOBAL} application-group=imported
+                WSGIScriptAlias /dispatched {apps}/app.wsgi
                 <Location /dispatched>
                     WSGIDispatchScript {apps}/fine.wsgi application-group=other
                 </Location>",
@@ -59,13 +65,31 @@ fn interpreters_that_cannot_be_made() {
         }
     }
     server.get("/dispatched").expect(500);
+    for path in ["/embedded", "/daemon"] {
+        let before = server.log().count("WSGI0087");
+        for count in 1..=2 {
+            server.get(path).expect(500);
+            server.wait_for_logs("WSGI0087", before + count);
+        }
+    }
+    server.get("/fine").expect(200);
+    // At the begin of each process.
+    server.wait_for_log("WSGI0040");
+    let imports = server.log().matching("WSGI0040");
+    for group in ["other", "imported"] {
+        assert!(
+            imports.iter().any(|record| record.contains(group)),
+            "{group}"
+        );
+    }
     for code in [
-        "WSGI0035", "WSGI0042", "WSGI0045", "WSGI0048", "WSGI0054", "WSGI0057", "WSGI0086",
+        "WSGI0040", "WSGI0087", "WSGI0103", "WSGI0035", "WSGI0042", "WSGI0045", "WSGI0048",
+        "WSGI0054", "WSGI0057", "WSGI0086",
     ] {
         server.expect_log(code);
     }
     // "_shutdown": what Python itself writes when such an interpreter is ended.
-    for allowed in ["threading", "_shutdown", "WSGI0103", "WSGI0188", "AH01"] {
+    for allowed in ["threading", "_shutdown", "WSGI0188", "WSGI0123", "AH01"] {
         server.allow_log(allowed);
     }
 }

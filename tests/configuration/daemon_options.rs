@@ -236,19 +236,26 @@ fn socket_path_too_long() {
     );
 }
 
-/// DP-50, DP-14, KD-37: a virtual environment for whose Python there is no runtime; a changed root without being root.
+/// DP-50, DP-14, KD-37: a virtual environment for whose Python there is no runtime, because it is too old for one or none is
+/// installed; a changed root without being root.
 #[test]
 fn refused_for_reasons_of_the_machine() {
-    let checked = Site::embedded()
-        .file("venv/pyvenv.cfg", "home = /usr/bin\nversion = 3.2.1\n")
-        .config("WSGIDaemonProcess a python-home={dir}/venv")
-        .check();
-    assert_eq!(
-        checked.accepted,
-        !subject().differs("DP-50"),
-        "{}",
-        checked.output
-    );
+    let homes = [
+        ("3.2.1", "3.10 is the oldest"),
+        ("2.7.18", "3.10 is the oldest"),
+        ("3.98.0", "no runtime for Python 3.98"),
+    ];
+    for (version, reason) in homes {
+        let file = format!("home = /usr/bin\nversion = {version}\n");
+        let checked = Site::embedded()
+            .file("venv/pyvenv.cfg", &file)
+            .config("WSGIDaemonProcess a python-home={dir}/venv")
+            .check();
+        let refuses = subject().differs("DP-50");
+        let output = &checked.output;
+        assert_eq!(checked.accepted, !refuses, "{version}: {output}");
+        assert!(!refuses || output.contains(reason), "{version}: {output}");
+    }
     let checked = Site::embedded()
         .config("WSGIDaemonProcess a chroot=/tmp")
         .check();

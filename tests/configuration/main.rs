@@ -1,9 +1,10 @@
-//! What `httpd -t` accepts and refuses: every directive and option, in every context.
+//! What `httpd -t` accepts and refuses: every directive and option, in every context; and what stays of it.
 
 mod contexts;
 mod daemon_options;
 mod older_releases;
 mod preloading;
+mod renewed;
 mod servers;
 mod values;
 mod words;
@@ -94,4 +95,19 @@ fn names_of_the_module() {
         ),
         ("GEN-01", "LogLevel wsgi:debug wsgi_module:info", Accepted),
     ]);
+    for (level, heard) in [
+        ("warn", false),
+        ("warn wsgi:info", true),
+        ("warn wsgi_module:info", true),
+    ] {
+        let server = Site::embedded()
+            .log_level(level)
+            .shared("hello.wsgi")
+            .config("WSGIScriptAlias / {apps}/hello.wsgi")
+            .start();
+        server.get("/").expect(200);
+        let records = server.log().records();
+        let infos = records.iter().filter(|record| record.module == "wsgi");
+        assert_eq!(infos.count() > 0, heard, "{level}");
+    }
 }

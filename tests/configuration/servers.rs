@@ -102,32 +102,60 @@ def application(environ, start_response):
     }
 }
 
-/// XPN-07, REQ-473, DMN-900: names that clients invent make a limited number of interpreters; the next name is a 500, and those
-/// that exist serve on.
+/// XPN-07, DMN-900: names that come from requests make a limited number of interpreters; the next one is a 503. Those that exist
+/// serve on, and what the configuration names is made beyond it.
 #[test]
-fn invented_hosts() {
+fn invented_names() {
     if !subject().differs("XPN-07") {
         return;
     }
     let server = Site::daemon()
         .daemon_options("processes=1 threads=2")
         .without_application_group()
+        .modules(&["setenvif"])
         .shared("hello.wsgi")
-        .config("WSGIScriptAlias /hello {apps}/hello.wsgi\nWSGIApplicationGroup %{HOST}\nWSGIDestroyInterpreter Off")
+        .shared("environ.wsgi")
+        .file(
+            "apps/dispatch.wsgi",
+            "def application_group(environ):\n    return environ['QUERY_STRING']\n",
+        )
+        .config(
+            "WSGIScriptAlias /hello {apps}/hello.wsgi
+            WSGIScriptAlias /option {apps}/hello.wsgi application-group=%{HOST}
+            WSGIScriptAlias /default {apps}/environ.wsgi
+            WSGIDestroyInterpreter Off
+            SetEnvIf X-Group (.+) FROM_CLIENT=$1
+            <Location /hello>\nWSGIApplicationGroup %{HOST}\n</Location>
+            <Location /hello/variable>\nWSGIApplicationGroup %{ENV:FROM_CLIENT}\n</Location>
+            <Location /hello/configured>\nWSGIApplicationGroup configured\n</Location>
+            <Location /hello/server>\nWSGIApplicationGroup %{SERVER}\n</Location>
+            <Location /hello/dispatched>\nWSGIDispatchScript {apps}/dispatch.wsgi\n</Location>",
+        )
         .start();
-    let status = |number: usize| {
-        let host = format!("host{number}.example");
-        server.send(&Request::get("/hello").host(&host)).status
+    let send = |path: &str, host: &str, group: &str| {
+        let request = Request::get(path).host(host).header("X-Group", group);
+        server.send(&request).status
     };
-    // The main interpreter is one of the 256.
+    let status = |number: usize| send("/hello", &format!("host{number}.example"), "");
+    assert_eq!(send("/hello/configured", "localhost", ""), 200);
     let refused = (0..257).find(|number| status(*number) != 200);
-    assert_eq!(refused, Some(255));
-    assert_eq!(status(255), 500);
-    server.wait_for_logs("WSGI0087", 2);
-    server.allow_log("WSGI0087");
-    server.expect_log("WSGI5072");
-    assert_eq!(status(0), 200);
-    assert_eq!(status(254), 200);
+    assert_eq!(refused, Some(256));
+    assert_eq!(status(256), 503);
+    for (path, host, group, expected) in [
+        ("/option", "other.example", "", 503),
+        ("/hello/variable", "localhost", "other", 503),
+        ("/hello/dispatched?%{HOST}", "other.example", "", 503),
+        ("/hello", "host255.example", "", 200),
+        ("/hello/variable", "localhost", "configured", 200),
+        ("/hello/server", "other.example", "", 200),
+        ("/hello/dispatched?chosen", "other.example", "", 200),
+        ("/default", "other.example", "", 200),
+    ] {
+        assert_eq!(send(path, host, group), expected, "{path} {host}");
+    }
+    let refusals = server.wait_for_logs("WSGI5072", 5);
+    assert_eq!(refusals.len(), 5);
+    server.allow_log("WSGI5072");
 }
 
 /// DIR-064: a group whose socket cannot be made is not there; Apache is, with the log saying why.

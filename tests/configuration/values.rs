@@ -1,12 +1,19 @@
 //! Directives that take a value of their own kind.
 
+use std::sync::LazyLock;
+
 use super::*;
+
+/// A path that is too long for httpd to make it absolute.
+static TOO_LONG: LazyLock<String> =
+    LazyLock::new(|| format!("WSGISocketPrefix {}", "a/".repeat(2500)));
 
 /// XPN-26: the directives that take a value of their own kind; every row of the table names its row of the specification.
 #[test]
 fn other_directives() {
     check(&[
         ("DIR-060, DMN-060", "WSGISocketPrefix run/wsgi", Accepted),
+        ("DIR-060", &TOO_LONG, Refused),
         ("DIR-062, DMN-062", "WSGIAcceptMutex default", Accepted),
         ("DIR-062", "WSGIAcceptMutex FLOCK", Accepted),
         ("DIR-062", "WSGIAcceptMutex fcntl", Accepted),
@@ -239,4 +246,80 @@ fn other_directives() {
             Accepted,
         ),
     ]);
+}
+
+/// GEN-10, DIR-085, DP-31: what begins like a number counts as that, and the log names what was read otherwise than it is written.
+#[test]
+fn numbers_with_something_behind_them() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=\" +3x\" maximum-requests=1000s listen-backlog=50")
+        .config("WSGIPythonOptimize 2x")
+        .script(
+            "/",
+            "import sys
+import mod_wsgi
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((mod_wsgi.threads_per_process, sys.flags.optimize)).encode()]
+",
+        )
+        .start();
+    assert_eq!(server.get("/").expect(200).text(), "(3, 2)");
+    if !subject().differs("GEN-10") {
+        return;
+    }
+    let warnings = server.log().matching("WSGI5001");
+    for (place, written, number) in [
+        ("WSGIDaemonProcess live", "threads= +3x", "3"),
+        ("WSGIDaemonProcess live", "maximum-requests=1000s", "1000"),
+        ("WSGIPythonOptimize", "2x", "2"),
+    ] {
+        let tells = |record: &wsgi_harness::Record| {
+            record.level == wsgi_harness::Level::Warn
+                && [place, written, &format!("read as {number}")]
+                    .iter()
+                    .all(|text| record.contains(text))
+        };
+        assert!(
+            warnings.iter().any(tells),
+            "{place} {written}: {warnings:?}"
+        );
+    }
+    assert!(
+        !warnings
+            .iter()
+            .any(|record| record.contains("listen-backlog"))
+    );
+    server.expect_log("WSGI5001");
+}
+
+/// DIR-140, DIR-141, DIR-142, DIR-143, XPN-22: all four take a path and the one option, and nothing else.
+#[test]
+fn hook_scripts() {
+    let mut rows = Vec::new();
+    for (row, name) in [
+        ("DIR-140", "WSGIAccessScript"),
+        ("DIR-141", "WSGIAuthUserScript"),
+        ("DIR-142", "WSGIAuthGroupScript"),
+        ("DIR-143", "WSGIDispatchScript"),
+    ] {
+        for (arguments, verdict) in [
+            ("/x", Accepted),
+            ("relative application-group=%{ENV:X}", Accepted),
+            ("\"/x y\" application-group=\"a b\"", Accepted),
+            ("", Refused),
+            ("\"\"", Refused),
+            ("/x application-group=", Refused),
+            ("/x application-group", Refused),
+            ("/x Application-Group=a", Refused),
+            ("/x process-group=a", Refused),
+            ("/x callable-object=a", Refused),
+            ("/x y", Refused),
+        ] {
+            let config = format!("<Location />\n{name} {arguments}\n</Location>");
+            rows.push((row, config, verdict));
+        }
+    }
+    check(&rows);
 }

@@ -1,8 +1,11 @@
 //! The environ that an application gets.
 
 mod keys;
+mod listeners;
+mod redirects;
 mod requests;
 mod surroundings;
+mod tls;
 
 use wsgi_harness::{Mode, Mpm, Site};
 
@@ -36,16 +39,12 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
             WSGIScriptAlias /tls {apps}/environ.wsgi
             WSGIScriptAlias /tls-one {apps}/environ.wsgi
             WSGIScriptAlias /tls-off {apps}/environ.wsgi
-            WSGIScriptAlias /current {apps}/environ.wsgi
             WSGIScriptAlias /error {apps}/environ.wsgi
             <Location /passed>\nWSGIPassAuthorization On\n</Location>
             <Location /cgi>\nCGIPassAuth On\n</Location>
             <Location /tls>\nSetEnv HTTPS ON\n</Location>
             <Location /tls-one>\nSetEnv HTTPS 1\n</Location>
             <Location /tls-off>\nSetEnv HTTPS yes\n</Location>
-            <Location /current>
-                CGIVar REQUEST_URI current-uri
-            </Location>
             <Location /redirecting>
                 ErrorDocument 404 /error/page?code=404
             </Location>

@@ -39,10 +39,23 @@ fn client_goes_away(mpm: Mpm, mode: Mode) {
             .count(),
         "REQ-490: nothing logged"
     );
+    // REQ-493: the status that the client got, but for an exception in a child.
+    let access = server.path("access.log");
+    let written = if mode == Mode::Embedded { 500 } else { 200 };
+    for line in [
+        format!("200 GET {iterable} "),
+        format!("{written} GET {writing} "),
+    ] {
+        let text = wait_until(&line, || {
+            let text = std::fs::read_to_string(&access).ok()?;
+            text.contains(&line[4..]).then_some(text)
+        });
+        assert!(text.contains(&line), "{line}: {text}");
+    }
 }
 matrix!(client_goes_away: event prefork);
 
-/// KD-32, REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
+/// KD-32, REQ-461, REQ-462, REQ-472, DMN-301, DMN-302, DMN-540: a daemon that dies takes only its requests with it.
 fn daemon_dies(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     let killing = "import os, signal\n\ndef application(environ, start_response):\n    if environ['QUERY_STRING'] == 'late':\n        start_response('200 OK', [])(b'begin')\n    os.kill(os.getpid(), signal.SIGKILL)\n";
@@ -53,6 +66,11 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
     server.allow_log("killing.wsgi]");
     let answer = server.get(&url);
     assert_eq!(answer.status, 502, "{}", answer.shown());
+    // REQ-461: closed in order, or not.
+    wait_until("the record", || {
+        let found = server.log().count("WSGI0146") + server.log().count("WSGI0147");
+        (found == 1).then_some(())
+    });
     still_answers(&server);
     let mut connection = server.begin(&format!("{url}?late"));
     let answer = connection.read_answer("GET").expect("a head");
@@ -60,9 +78,60 @@ fn daemon_dies(mpm: Mpm, mode: Mode) {
     if subject().differs("DMN-338") {
         assert!(!answer.whole, "{}", answer.shown());
     }
+    // REQ-462: the status of the answer stays what it was.
+    server.wait_for_log("WSGI0119");
+    let access = server.path("access.log");
+    let line = format!("200 GET {url} ");
+    wait_until(&line, || {
+        let text = std::fs::read_to_string(&access).ok()?;
+        text.contains(&line).then_some(())
+    });
     still_answers(&server);
 }
 matrix!(daemon_dies: event prefork / daemon);
+
+/// REQ-321, DMN-242, REQ-461: a daemon ends while it is sent a body, which is told of once; a chunked one as well.
+fn daemon_dies_within_a_body(mpm: Mpm, mode: Mode) {
+    let spool = if subject().is_ours() {
+        " request-spool=0"
+    } else {
+        ""
+    };
+    let server = Site::new(mpm, mode)
+        .daemon_options(&format!("processes=1 threads=2{spool}"))
+        .config("WSGIChunkedRequest On")
+        .cases()
+        .shared("hello.wsgi")
+        .start();
+    let url = server.case(
+        "ending",
+        "import os\n\ndef application(e, s):\n    e['wsgi.input'].read(1)\n    os._exit(1)\n",
+    );
+    let whole = Request::post(&url, vec![b'x'; 8 << 20]);
+    let chunked = Request::new("POST", &url).chunked(vec![vec![b'x'; 1 << 20]; 8]);
+    for (times, request) in [(1, whole), (2, chunked)] {
+        let mut connection = server.connect();
+        let mut writer = connection.split();
+        let bytes = request.bytes();
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let _ = writer.write(&bytes);
+            });
+            connection.read_answer("POST").expect("an answer")
+        });
+        assert_eq!(answer.status, 502, "{}", answer.shown());
+        server.allow_log("ending.wsgi]");
+        server.wait_for_logs("WSGI0129", times);
+        // Behind the record that counts.
+        wait_until("the cause", || {
+            let found = server.log().count("WSGI0146") + server.log().count("WSGI0147");
+            (found == times).then_some(())
+        });
+        assert_eq!(server.log().count("WSGI0129"), times);
+    }
+    still_answers(&server);
+}
+matrix!(daemon_dies_within_a_body: event / daemon);
 
 /// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
 /// by default.

@@ -4,31 +4,56 @@ use wsgi_harness::{Mode, Mpm, Site, matrix, subject, wait_until};
 
 use super::{fact, group_of, site};
 
-/// DIR-090, API-013, API-060, API-062, API-063: at the end of a process interpreters are finalised, or not.
+/// DIR-090, KD-38, API-013, API-060, API-062, API-063: at the end of a process interpreters are finalised, threads are waited for and
+/// `atexit` runs, where nothing is said too; or none of it.
 fn ends(mpm: Mpm, mode: Mode) {
-    let text = "import atexit, mod_wsgi
+    let text = "import atexit, threading, time, mod_wsgi
+
+stopping = threading.Event()
 
 def note(text):
     with open('{data}/notes', 'a') as f:
         f.write('%s %s\\n' % (mod_wsgi.application_group or 'main', text))
 
 atexit.register(note, 'atexit')
-mod_wsgi.subscribe_shutdown(lambda name, **event: note(name))
+
+@mod_wsgi.subscribe_shutdown
+def stop(name, **event):
+    note(name)
+    stopping.set()
+
+def outlasts():
+    stopping.wait()
+    while ENDLESS:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    note('thread')
+
+if not mod_wsgi.application_group or EVERYWHERE:
+    # Of itself it would be one, as threads of requests are.
+    threading.Thread(target=outlasts, daemon=False).start()
 
 def application(environ, start_response):
     start_response('200 OK', [])
     return []
 ";
+    // With a thread in a sub-interpreter the original's process does not get to the end of Python.
+    let threads_everywhere = subject().is_ours();
     for destroys in [true, false] {
+        let python = |truth: bool| if truth { "True" } else { "False" };
+        let text = text
+            .replace("ENDLESS", python(!destroys))
+            .replace("EVERYWHERE", python(threads_everywhere));
         let server = Site::new(mpm, mode)
-            .daemon_options("processes=1 threads=2 shutdown-timeout=20")
+            // Longer than the test waits: what was waited for would be seen.
+            .daemon_options("processes=1 threads=2 shutdown-timeout=600")
             .config("ServerLimit 1\nMaxRequestWorkers 16\nStartServers 1")
             .config(if destroys {
                 ""
             } else {
                 "WSGIDestroyInterpreter Off"
             })
-            .script("/main", text)
+            .script("/main", &text)
             .config("WSGIScriptAlias /one {apps}/main.wsgi application-group=one")
             .start();
         server.get("/main").expect(200);
@@ -36,19 +61,23 @@ def application(environ, start_response):
         // The only slot is taken while the old child ends.
         server.allow_log("AH03490");
         let path = server.path("data/notes");
-        let processes = server.children();
+        let mut processes = server.children();
+        processes.extend(server.daemons());
         server.graceful();
         server.wait_until_gone(&processes);
-        let expected: &[&str] = if destroys {
-            &[
+        let mut expected: Vec<&str> = if destroys {
+            vec![
                 "main atexit",
                 "main process_stopping",
+                "main thread",
                 "one atexit",
                 "one process_stopping",
+                "one thread",
             ]
         } else {
-            &["main process_stopping", "one process_stopping"]
+            vec!["main process_stopping", "one process_stopping"]
         };
+        expected.retain(|note| threads_everywhere || *note != "one thread");
         let notes = || {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -137,7 +166,44 @@ fn interpreters_do_not_wait(mpm: Mpm, mode: Mode) {
 }
 matrix!(interpreters_do_not_wait: event);
 
-/// DIR-077, DIR-078, DIR-079, API-049, REQ-600: import scripts are loaded once, in the order of the file, on the main thread;
+/// DIR-044: an interpreter is made by the first request for it, in each process for itself, and stays.
+fn made_on_demand(mpm: Mpm, mode: Mode) {
+    let server = site(mpm, mode, "ServerLimit 1\nMaxRequestWorkers 16")
+        .daemon_options("processes=1 threads=3")
+        .file(
+            "apps/count.wsgi",
+            "import sys
+
+def application(environ, start_response):
+    sys.requests = getattr(sys, 'requests', 0) + 1
+    start_response('200 OK', [])
+    return [str(sys.requests).encode()]
+",
+        )
+        .config(
+            "WSGIDaemonProcess second processes=1 threads=1
+            WSGIScriptAliasMatch ^/count/([a-z]+) {apps}/count.wsgi
+            <Location /count>\nWSGIApplicationGroup counted\n</Location>
+            <Location /count/other>\nWSGIApplicationGroup other\n</Location>
+            <Location /count/second>\nWSGIProcessGroup second\n</Location>",
+        )
+        .start();
+    fact(&server, "main", "pid");
+    let made = || server.log().count("interpreter 'counted'");
+    assert_eq!(made(), 0, "nobody has asked for it");
+    let count = |path: &str| server.get(path).expect(200).text();
+    for number in 1..=6 {
+        assert_eq!(count("/count/it"), number.to_string());
+    }
+    assert!(made() > 0);
+    assert_eq!(count("/count/other"), "1");
+    assert_eq!(count("/count/second"), "1");
+    assert_eq!(count("/count/it"), "7");
+    assert_eq!(count("/count/second"), "2");
+}
+matrix!(made_on_demand: event);
+
+/// DIR-077, DIR-078, DIR-079, XPN-25, API-049, REQ-600: import scripts are loaded once, in the order of the file, on the main thread;
 /// requests use what they loaded, and one that fails keeps none of the others away.
 fn import_scripts(mpm: Mpm, mode: Mode) {
     let own = group_of(mode);
@@ -156,6 +222,7 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
         + &import("missing", "one")
         + &import("exits", "one")
         + &import("wrong", "%{GLOBAL}")
+        + &import("literal", "%{SERVER}")
         + "WSGIScriptAlias /a {apps}/a.wsgi application-group=one process-group="
         + own
         + "\n"
@@ -176,6 +243,7 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
             &(note("exits") + "raise SystemExit(3)\n"),
         )
         .file("apps/wrong.wsgi", "def (:\n")
+        .file("apps/literal.wsgi", &note("literal"))
         .config(&config)
         .config("WSGIScriptAlias /b {apps}/b.wsgi application-group=one")
         .start();
@@ -183,7 +251,8 @@ fn import_scripts(mpm: Mpm, mode: Mode) {
     server.get("/b").expect(200);
     let order = std::fs::read_to_string(server.path("data/order")).expect("scripts were loaded");
     let expected =
-        ["b one", "raises one", "exits one", "a one", "c two"].map(|name| format!("{name} True"));
+        // XPN-25: any other form is a name like any other.
+        ["b one", "raises one", "exits one", "literal %{SERVER}", "a one", "c two"].map(|name| format!("{name} True"));
     assert_eq!(order.lines().collect::<Vec<_>>(), expected);
     for (code, script) in [
         ("WSGI0110", "raises.wsgi"),

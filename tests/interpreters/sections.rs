@@ -1,6 +1,6 @@
 //! Settings of one interpreter: which section wins, and what the settings do.
 
-use wsgi_harness::{Mode, Mpm, Site, matrix};
+use wsgi_harness::{Level, Mode, Mpm, Site, matrix, wait_until};
 
 use super::{fact, group_of, site};
 
@@ -145,12 +145,15 @@ def attempt(action):
     except Exception as error:
         return '%s: %s' % (type(error).__name__, error)
 
+def registers_here():
+    return signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
 def application(environ, start_response):
     before = signal.getsignal(signal.SIGUSR2)
     lines = [
         attempt(lambda: sys.stdin.read()),
         attempt(lambda: sys.stdout.write('written by the script\\n')),
-        attempt(lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN)),
+        attempt(registers_here),
         repr(signal.getsignal(signal.SIGUSR2) == before),
     ]
     start_response('200 OK', [])
@@ -170,7 +173,11 @@ def application(environ, start_response):
     );
     assert_eq!(lines[3], "True", "nothing was registered");
     server.expect_log("written by the script");
-    assert!(server.log().count("SIGUSR2") + server.log().count("signal") > 0);
+    for text in ["registration for signal 12", "in registers_here"] {
+        let records = server.wait_for_logs(text, 1);
+        assert_eq!(records.len(), 1, "{text}");
+        assert_eq!(records[0].level, Level::Info, "{}", records[0].line);
+    }
     let barred = server.get("/barred").expect(200).text();
     let lines: Vec<&str> = barred.lines().collect();
     for (line, name) in lines.iter().zip(["stdin", "stdout"]) {
@@ -180,5 +187,90 @@ def application(environ, start_response):
         );
     }
     assert!(lines[2].starts_with("ValueError"), "API-040: {barred}");
+    let ignored = server.log().count("registration for signal");
+    assert_eq!(ignored, 1, "not where the real function is");
 }
 matrix!(restrictions: event);
+
+/// DIR-112, API-039: a service script has the real `signal.signal`, whatever WSGIRestrictSignal says.
+#[test]
+fn signals_of_services() {
+    let server = Site::embedded()
+        .config(
+            "WSGIRestrictSignal On
+            WSGIDaemonProcess service threads=0
+            WSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}",
+        )
+        .file(
+            "apps/service.wsgi",
+            "import os, signal, time
+
+called = []
+before = signal.signal(signal.SIGUSR2, lambda number, frame: called.append(number))
+os.kill(os.getpid(), signal.SIGUSR2)
+while not called:
+    time.sleep(0.01)
+with open('{data}/new', 'w') as file:
+    file.write('%s %s' % (type(signal.signal).__name__, called == [signal.SIGUSR2]))
+os.rename('{data}/new', '{data}/told')
+while True:
+    time.sleep(0.01)
+",
+        )
+        .start();
+    server.allow_log("service");
+    let told = wait_until("the service", || {
+        std::fs::read_to_string(server.path("data/told")).ok()
+    });
+    assert_eq!(told, "function True");
+    assert_eq!(server.log().count("registration for signal"), 0);
+}
+
+/// DIR-102: what the configuration says is set when an interpreter is made, and not again: what an application changes stays changed
+/// for the requests that follow.
+fn nothing_is_set_again(mpm: Mpm, mode: Mode) {
+    let text = "import signal, sys
+
+def facts():
+    return [type(sys.stdin).__name__, type(sys.stdout).__name__, signal.signal is mine, sys.path[0] == '{dir}/added',
+        sys.getswitchinterval()]
+
+def mine(number, handler):
+    pass
+
+def application(environ, start_response):
+    if environ['QUERY_STRING'] == 'change':
+        sys.stdin = sys.stdout = None
+        signal.signal = mine
+        sys.path.pop(0)
+        sys.setswitchinterval(0.5)
+    start_response('200 OK', [])
+    return [repr(facts()).encode()]
+";
+    let server = Site::new(mpm, mode)
+        .daemon_options("processes=1 threads=4 python-path={dir}/added")
+        .config(
+            "ServerLimit 1
+            MaxRequestWorkers 16
+            WSGISwitchInterval 0.25
+            <WSGIInterpreterOptions application-group=%{GLOBAL}>
+                WSGIRestrictStdin On
+                WSGIRestrictStdout On
+                WSGIPythonPath {dir}/added
+            </WSGIInterpreterOptions>",
+        )
+        .file("added/a.txt", "")
+        .script("/", text)
+        .start();
+    // The original's Python flushes the streams when it ends.
+    for text in ["Exception ignored in: <mod_wsgi.Restricted", "OSError: "] {
+        server.allow_log(text);
+    }
+    let before = "['Restricted', 'Restricted', False, True, 0.25]";
+    let after = "['NoneType', 'NoneType', True, False, 0.5]";
+    for (query, expected) in [("", before), ("?change", after), ("", after), ("", after)] {
+        let told = server.get(&format!("/{query}")).expect(200).text();
+        assert_eq!(told, expected, "{query}");
+    }
+}
+matrix!(nothing_is_set_again: event);

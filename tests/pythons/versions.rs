@@ -4,7 +4,7 @@ use wsgi_harness::{Mode, Mpm, Site, matrix, subject, test_venv};
 
 use super::{FACTS, fact, installed, several};
 
-/// DP-50: a version that is installed is taken, one that is not is refused when the configuration is read, with the versions
+/// DP-50, KD-37: a version that is installed is taken, one that is not is refused when the configuration is read, with the versions
 /// that there are.
 #[test]
 fn a_version_is_chosen_or_refused() {
@@ -26,6 +26,14 @@ fn a_version_is_chosen_or_refused() {
             None,
         ),
         ("WSGIPythonVersion 3.99".to_owned(), Some("3.99")),
+        (
+            "WSGIPythonVersion 3.9".to_owned(),
+            Some("3.10 is the oldest"),
+        ),
+        (
+            "WSGIDaemonProcess the-group python-version=2.7".to_owned(),
+            Some("3.10 is the oldest"),
+        ),
         (format!("WSGIPythonVersion {good}t"), Some("t is installed")),
         (
             "WSGIDaemonProcess the-group python-version=3.99".to_owned(),

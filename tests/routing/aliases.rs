@@ -223,12 +223,24 @@ fn alias_of_the_root() {
 fn aliases_that_lead_nowhere() {
     let server = Site::embedded()
         .shared("hello.wsgi")
+        .file("apps/below/hello.wsgi", include_str!("../apps/hello.wsgi"))
         .config(
-            "WSGIScriptAlias never {apps}/hello.wsgi\nWSGIScriptAlias /relative no/such/hello.wsgi",
+            // `below/hello.wsgi` is there below ServerRoot. httpd itself looks in the folder where it was started.
+            "ServerRoot {apps}
+            WSGIScriptAlias never {apps}/hello.wsgi
+            WSGIScriptAlias /relative below/hello.wsgi
+            WSGIScriptAlias /missing {apps}/missing.wsgi",
         )
         .start();
     server.get("/never").expect(404);
-    server.get("/relative").expect(404);
+    for (path, target) in [("/relative", "below"), ("/missing", "missing.wsgi")] {
+        server.get(path).expect(404);
+        let record = server.log().matching("WSGI0135").pop();
+        assert!(
+            record.is_some_and(|record| record.contains(target)),
+            "{path}"
+        );
+    }
     server.expect_log("WSGI0135");
 }
 
@@ -241,11 +253,12 @@ fn preloading(mpm: Mpm, mode: Mode) {
     };
     let noting = |name: &str| {
         format!(
-            "open('{{data}}/{name}', 'a').write('loaded\\n')\n{}",
+            "open('{{data}}/{name}', 'a').write('loaded\\n')\nprint('output of {name}')\n{}",
             include_str!("../apps/hello.wsgi")
         )
     };
     let server = Site::new(mpm, mode)
+        .daemon_options("processes=2 threads=2")
         .script_with("/both", &format!("process-group={group} application-group=%{{GLOBAL}}"), &noting("both"))
         .script_with("/one", &format!("process-group={group}"), &noting("one"))
         .file("apps/imported.wsgi", &noting("imported"))
@@ -261,10 +274,9 @@ fn preloading(mpm: Mpm, mode: Mode) {
             .count()
     };
     assert_eq!(loads("one"), 1);
-    let processes = if (mpm, mode) == (Mpm::Prefork, Mode::Embedded) {
-        2
-    } else {
-        1
+    let processes = match (mpm, mode) {
+        (Mpm::Prefork, Mode::Embedded) | (_, Mode::Daemon) => 2,
+        _ => 1,
     };
     wait_until("the preload of every process", || {
         (loads("both") == processes && loads("imported") == processes).then_some(())
@@ -275,6 +287,22 @@ fn preloading(mpm: Mpm, mode: Mode) {
         processes,
         "REQ-600: one module for preload and requests"
     );
+    // There is no request yet whose output it could be.
+    for record in server.wait_for_logs("output of both", processes) {
+        assert_eq!(record.peer(), None, "{}", record.line);
+        assert_eq!(record.message(), "output of both");
+    }
+    server.allow_log("output of ");
+    // What was loaded before is loaded again like any other.
+    server.write(
+        "apps/both.wsgi",
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'changed']\n",
+    );
+    wait_until("the new script", || {
+        // Ours serves the old one until another process has the new one.
+        let text = server.get("/both").expect(200).text();
+        (text == "changed").then_some(())
+    });
     // DIR-079: a file that is not there is reported and ignored.
     server.expect_log("missing.wsgi");
     server.allow_log("WSGI0106");

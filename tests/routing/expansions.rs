@@ -4,8 +4,8 @@ use wsgi_harness::{Mode, Mpm, Request, Site, matrix, subject};
 
 use super::environ;
 
-/// XPN-01, XPN-02, XPN-03, XPN-04, XPN-05, XPN-06, XPN-07, XPN-08, XPN-09, XPN-10, XPN-20, XPN-21, XPN-23, XPN-24,
-/// DIR-015, DIR-042, DIR-044, REQ-108: names made from the request.
+/// XPN-01, XPN-02, XPN-03, XPN-04, XPN-05, XPN-06, XPN-07, XPN-08, XPN-09, XPN-10, XPN-20, XPN-21, XPN-23,
+/// DIR-042, DIR-044, REQ-108: names made from the request.
 fn expansions(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .without_application_group()
@@ -13,6 +13,7 @@ fn expansions(mpm: Mpm, mode: Mode) {
         .shared("environ.wsgi")
         .config(
             "WSGIDaemonProcess site.example threads=2
+            WSGIDaemonProcess site.example:{port} threads=2
             SetEnv FROM_SETENV value-of-setenv
             SetEnv NESTED %{SERVER}
             SetEnv NESTED_ENV %{ENV:FROM_SETENV}
@@ -20,7 +21,6 @@ fn expansions(mpm: Mpm, mode: Mode) {
             WSGIScriptAlias /default {apps}/environ.wsgi
             WSGIScriptAlias /app {apps}/environ.wsgi
             WSGIScriptAlias /by-option {apps}/environ.wsgi application-group=%{ENV:FROM_SETENV}
-            WSGIScriptAlias /literal-callable {apps}/environ.wsgi callable-object=%{ENV:CALLABLE}
             <Location /app/global>\nWSGIApplicationGroup %{GLOBAL}\n</Location>
             <Location /app/resource>\nWSGIApplicationGroup %{RESOURCE}\n</Location>
             <Location /app/server>\nWSGIApplicationGroup %{SERVER}\n</Location>
@@ -77,24 +77,20 @@ fn expansions(mpm: Mpm, mode: Mode) {
             "{path}"
         );
     }
-    let literal = ask("/literal-callable");
-    if literal.status != 200 {
-        server.expect_log("WSGI0089");
-        assert!(
-            matches!(literal.status, 404 | 500),
-            "XPN-24: {}",
-            literal.shown()
-        );
-    }
-    // XPN-04, XPN-06: without port in the name no port in the group name; the group `site.example` exists.
-    let by_host = server.send(&Request::get("/app/host-process").host("Site.Example:80"));
-    if subject().differs("XPN-07") && by_host.status == 500 {
-        // %{HOST} carries the port of the connection, and no group is called so.
-        server.expect_log("WSGI0151");
-    } else {
+    // XPN-04, XPN-06: with the port of the connection, and with the client's, which is a usual one.
+    for (host, original) in [
+        (host.as_str(), host.as_str()),
+        ("Site.Example:80", "site.example"),
+    ] {
+        let expected = if subject().differs("XPN-07") {
+            format!("site.example:{port}")
+        } else {
+            original.to_lowercase()
+        };
+        let answer = server.send(&Request::get("/app/host-process").host(host));
         assert_eq!(
-            by_host.expect(200).unquoted("mod_wsgi.process_group"),
-            "site.example"
+            answer.expect(200).unquoted("mod_wsgi.process_group"),
+            expected
         );
     }
     assert_eq!(ask("/app/process").status, 500, "XPN-10");
@@ -125,14 +121,27 @@ fn ports_invented_by_clients() {
     }
 }
 
-/// XPN-08, DIR-093: script names in group names without regard to case.
+/// XPN-08, DIR-093, REQ-600: script names in group names, and paths in names of modules, without regard to case.
 #[test]
 fn case_of_script_names() {
     let server = Site::embedded()
         .without_application_group()
         .shared("environ.wsgi")
+        .script(
+            "/Module",
+            "import hashlib
+
+def application(environ, start_response):
+    path = environ['SCRIPT_FILENAME']
+    expected = '_mod_wsgi_' + hashlib.md5(path.lower().encode()).hexdigest()
+    start_response('200 OK', [])
+    return [repr([path.lower() != path, __name__ == expected, __file__ == path]).encode()]
+",
+        )
         .config("WSGICaseSensitivity Off\nUseCanonicalName On\nWSGIScriptAlias /App {apps}/environ.wsgi")
         .start();
     let group = environ(&server, "/App").unquoted("mod_wsgi.application_group");
     assert!(group.ends_with("|/app"), "{group}");
+    let told = server.get("/Module").expect(200).text();
+    assert_eq!(told, "[True, True, True]");
 }

@@ -29,6 +29,11 @@ fn forbidden_groups() {
             <VirtualHost 127.0.0.1:{port3}>
                 ServerName second.example
                 WSGIProcessGroup theirs
+                WSGIRestrictProcess theirs
+                <Location /inner>\nWSGIRestrictProcess live\n</Location>
+                <Location /inner/live>\nWSGIProcessGroup live\n</Location>
+                <Location /inner/again>\nWSGIRestrictProcess theirs\n</Location>
+                <Location /inner/again/live>\nWSGIProcessGroup live\n</Location>
             </VirtualHost>",
         )
         .start();
@@ -62,6 +67,20 @@ fn forbidden_groups() {
         .send(&Request::get("/main").host("second.example"))
         .expect(200);
     assert_eq!(main.unquoted("mod_wsgi.process_group"), "live");
+    // The list of a section stands for that around it, not beside it.
+    for (path, expected) in [
+        ("/inner", 500),
+        ("/inner/live", 200),
+        ("/inner/again", 200),
+        ("/inner/again/live", 500),
+    ] {
+        let request = Request::get(path).host("second.example");
+        assert_eq!(
+            server.connect_to(2).send(&request).status,
+            expected,
+            "{path}"
+        );
+    }
 }
 
 /// DIR-041, DMN-204: the ServerName counts that holds in the end, also where it stands behind the group, or where the virtual

@@ -1,8 +1,10 @@
 //! From a URL to a script, a process and an interpreter: aliases, groups, merging of configuration, expansions.
 
 mod aliases;
+mod callables;
 mod expansions;
 mod groups;
+mod names;
 mod settings;
 
 use wsgi_harness::{Answer, Server};

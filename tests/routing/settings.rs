@@ -106,7 +106,7 @@ fn which_setting_counts(mpm: Mpm, mode: Mode) {
 }
 matrix!(which_setting_counts: event);
 
-/// MRG-02, MRG-06, MRG-07, MRG-08: virtual hosts inherit, override, and are asked before the main server.
+/// MRG-01, MRG-02, MRG-06, MRG-07, MRG-08: virtual hosts inherit, override, and are asked before the main server.
 #[test]
 fn virtual_hosts() {
     let server = Site::embedded()
@@ -125,6 +125,7 @@ fn virtual_hosts() {
             WSGIScriptAlias /main {apps}/environ.wsgi
             <Location /shared>\nSetHandler shared\n</Location>
             <Location /replaced>\nSetHandler replaced\n</Location>
+            <Location /main/as-by-default>\nWSGIPassAuthorization Off\nWSGICallableObject application\n</Location>
             <VirtualHost 127.0.0.1:{port2}>
                 ServerName second.example
                 WSGIPassAuthorization Off
@@ -133,6 +134,7 @@ fn virtual_hosts() {
                 WSGIScriptAlias /own {apps}/hello.wsgi
                 <Location /shared>\nSetHandler shared\n</Location>
                 <Location /replaced>\nSetHandler replaced\n</Location>
+                <Location /main/passed>\nWSGIPassAuthorization On\n</Location>
             </VirtualHost>",
         )
         .start();
@@ -154,6 +156,15 @@ fn virtual_hosts() {
             .line("HTTP_AUTHORIZATION")
             .is_some()
     );
+    // A value that is the default counts like any other.
+    let by_default = ask(0, "/main/as-by-default").expect(200);
+    assert_eq!(
+        by_default.unquoted("mod_wsgi.callable_object"),
+        "application"
+    );
+    assert_eq!(by_default.line("HTTP_AUTHORIZATION"), None);
+    let passed = ask(1, "/main/passed").expect(200);
+    assert!(passed.line("HTTP_AUTHORIZATION").is_some());
     // The alias of the virtual host shadows the main server's, with the inherited callable missing in hello.wsgi.
     assert_eq!(ask(1, "/both").status, 404);
     server.expect_log("WSGI0089");

@@ -1,6 +1,8 @@
 //! The timers of a daemon process, each one alone: all others are 0. What a timer does is seen by the process that goes,
 //! the reason that its Python code was told, and the request that it cut short or let pass.
 
+mod activity;
+mod interrupts;
 mod off;
 mod spared;
 
@@ -165,20 +167,6 @@ fn interrupt_timeout() {
         assert!(!server.path("data/caught").exists());
         assert_eq!(server.served_by(url), held.daemon.pid);
     }
-}
-
-/// REQ-481, DMN-434: an answer that has begun is cut short.
-#[test]
-fn interrupt_after_the_head() {
-    let server = server("request-timeout=1 interrupt-timeout=30");
-    let mut held = hold(&server, "/app?begin");
-    let answer = held.connection.read_answer("GET").expect("a beginning");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "begin "));
-    if subject().differs("REQ-466") {
-        assert!(!answer.whole, "{}", answer.shown());
-    }
-    assert_eq!(server.served_by("/app"), held.daemon.pid);
-    server.allow_log("WSGI01");
 }
 
 /// DMN-433, DP-95, REQ-482: an application that goes on in spite of the exception has interrupt-timeout left.

@@ -147,6 +147,7 @@ impl<'a> Answer<'a> {
             Outcome::Failed | Outcome::CutShort => AnswerEnd::Failed,
             Outcome::NotFound => AnswerEnd::NotFound,
             Outcome::Unavailable => AnswerEnd::Unavailable,
+            Outcome::TooManyInterpreters => AnswerEnd::TooManyInterpreters,
             Outcome::TimedOut if self.head_given => AnswerEnd::CutShort,
             Outcome::TimedOut => AnswerEnd::TimedOut,
             Outcome::Reload => return self.refuse(Refusal::Reload),

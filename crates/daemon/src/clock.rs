@@ -388,7 +388,7 @@ mod tests {
         assert!(passed < 100 * SECOND, "{passed}");
     }
 
-    /// DMN-430: the threshold grows with the logarithm of the threads.
+    /// DMN-430, DP-94, KD-23: the threshold grows with the logarithm of the threads.
     #[test]
     fn requests_may_run_longer_among_many_threads() {
         assert_eq!(request_allowance(10, 1), 10 * SECOND);

@@ -7,6 +7,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+/// The oldest Python that runtimes are made for (KD-37); `crates/runtime/build.rs` refuses to build for an older one.
+const OLDEST: Version = Version {
+    major: 3,
+    minor: 10,
+    free_threaded: false,
+};
+
 /// A Python version as far as a runtime is concerned; displayed as `3.13` or `3.13t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
@@ -88,6 +95,12 @@ pub enum DiscoverError {
         /// What the system says.
         error: String,
     },
+    /// No runtime can be made for it.
+    #[error(
+        "Python {0} is too old: Python {oldest} is the oldest that can be run; name a newer one, or a home that has one",
+        oldest = OLDEST
+    )]
+    TooOld(Version),
     /// None of this version.
     #[error(
         "no runtime for Python {wanted} is installed in {}; installed: {}",
@@ -167,8 +180,11 @@ fn version_of_file(name: &str) -> Option<Version> {
 /// The runtime for `wanted`, or the newest one with a GIL (else the newest) where nothing is wanted.
 ///
 /// # Errors
-/// None installed, or none of that version; the text lists what is.
+/// None installed, or none of that version; the text lists what is. Or a version that there can be none for.
 pub fn find(directories: &[PathBuf], wanted: Option<Version>) -> Result<Installed, DiscoverError> {
+    if let Some(wanted) = wanted.filter(|version| *version < OLDEST) {
+        return Err(DiscoverError::TooOld(wanted));
+    }
     let all = installed(directories);
     let Some(newest) = all.first() else {
         return Err(unreadable(directories)
@@ -324,6 +340,24 @@ mod tests {
         );
         let error = find(&folders[..1], None).unwrap_err().to_string();
         assert!(error.contains("'/nonexistent'"), "{error}");
+        // KD-37: whatever lies there.
+        for (text, is_too_old) in [
+            ("2.7", true),
+            ("3.9", true),
+            ("3.9t", true),
+            ("3.10", false),
+        ] {
+            let error = find(&folders, text.parse().ok()).unwrap_err();
+            assert_eq!(
+                matches!(error, DiscoverError::TooOld(_)),
+                is_too_old,
+                "{error}"
+            );
+            assert!(
+                error.to_string().contains(&format!("Python {text} ")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::runtime::{Environ, pointer};
-use crate::{Bytes, Pair, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING, entries, slice};
+use crate::{
+    Bytes, Pair, REQUEST_CLIENT_GROUP, REQUEST_HTTPS, REQUEST_SCRIPT_RELOADING, entries, slice,
+};
 
 /// `HookView::wanted`: the value of one function, whatever it is.
 pub const HOOK_VALUE: u32 = 0;
@@ -57,7 +59,8 @@ pub struct HookView {
     pub arguments_len: usize,
     /// `HOOK_*`.
     pub wanted: u32,
-    /// Of the `REQUEST_*` flags [`REQUEST_SCRIPT_RELOADING`] and [`REQUEST_HTTPS`] (which is the connection's here).
+    /// Of the `REQUEST_*` flags [`REQUEST_SCRIPT_RELOADING`], [`REQUEST_CLIENT_GROUP`] and [`REQUEST_HTTPS`] (which is the
+    /// connection's here).
     pub flags: u32,
     /// Ordinal of the worker thread in its process, from 1.
     pub thread_id: u32,
@@ -255,6 +258,11 @@ impl<'r> Hook<'r> {
     /// Whether a changed script is loaded again.
     pub fn reloads_scripts(&self) -> bool {
         self.view.flags & REQUEST_SCRIPT_RELOADING != 0
+    }
+
+    /// Whether the interpreter's name is made of data of the client.
+    pub fn has_client_group(&self) -> bool {
+        self.view.flags & REQUEST_CLIENT_GROUP != 0
     }
 
     /// Whether the client speaks TLS with Apache.

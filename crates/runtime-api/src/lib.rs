@@ -22,7 +22,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -61,6 +61,9 @@ pub const REQUEST_HEAD: u32 = 1 << 4;
 pub const REQUEST_MODULE: u32 = 1 << 5;
 /// `RequestView::flags`: WSGIScriptReloading is `Modules`.
 pub const REQUEST_MODULE_RELOADING: u32 = 1 << 6;
+/// `RequestView::flags`: the name of the interpreter is made of data of the client, so it is refused where a process has made
+/// many for such names ([`Outcome::TooManyInterpreters`]; XPN-07).
+pub const REQUEST_CLIENT_GROUP: u32 = 1 << 7;
 
 /// A request, as the host describes it to the engine. All pointers are valid for the call of `handle` only.
 #[repr(C)]
@@ -215,6 +218,9 @@ pub enum Outcome {
     Aborted = 7,
     /// As `Failed`, because an extension module works in the main interpreter only (WSGI5220): 500, and the page says so.
     MainOnly = 8,
+    /// With REQUEST_CLIENT_GROUP: the process has made as many interpreters for names of clients as it may: 503 (XPN-07).
+    /// Already logged.
+    TooManyInterpreters = 9,
 }
 
 /// Result of `start` and `load`: done.

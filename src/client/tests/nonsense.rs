@@ -45,6 +45,7 @@ fn said() -> impl Strategy<Value = Said> {
         AnswerEnd::Unavailable,
         AnswerEnd::TimedOut,
         AnswerEnd::MainOnly,
+        AnswerEnd::TooManyInterpreters,
     ];
     prop_oneof![
         Just(Said::Welcome),

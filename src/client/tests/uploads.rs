@@ -166,3 +166,46 @@ fn a_broken_body_is_told() {
     assert_eq!((failure.status(), failure.code()), (Some(408), Some(126)));
     daemon.join().unwrap();
 }
+
+/// REQ-321, DMN-242: a daemon that ends in the middle of a body is told of once, before and within its answer; one that has
+/// answered is not.
+#[test]
+fn a_body_that_nobody_takes_is_told_once() {
+    for (sent, code) in [
+        (go_on(), None),
+        ([go_on(), begun(b"begun")].concat(), Some("WSGI0119")),
+        ([go_on(), answer(b"answered")].concat(), Some("")),
+    ] {
+        let rig = Rig::new();
+        let daemon = rig.daemon(move |listener| {
+            let mut peer = Peer::greeted(&listener);
+            peer.head();
+            peer.send(&sent);
+            // One that has its answer sends nothing.
+            let _ = peer.stream.read(&mut [0]);
+        });
+        let mut side = Side::uploading(vec![1; 50 << 20]);
+        let outcome = rig.forward(&mut side, BodyFacts::Length(50 << 20), LONG);
+        daemon.join().unwrap();
+        let told = |code: &str| {
+            let records = side.records.iter();
+            records.filter(|text| text.starts_with(code)).count()
+        };
+        let unsent = told("WSGI0129");
+        match code {
+            None => {
+                let code = outcome.unwrap_err().code();
+                assert!(matches!(code, Some(146 | 147)), "{code:?}");
+                assert_eq!(unsent, 1, "{:?}", side.records);
+            }
+            Some("") => {
+                assert_eq!(outcome.unwrap(), Outcome::Done);
+                assert_eq!(unsent, 0, "{:?}", side.records);
+            }
+            Some(code) => {
+                assert_eq!(outcome.unwrap(), Outcome::CutShort);
+                assert_eq!((unsent, told(code)), (1, 1), "{:?}", side.records);
+            }
+        }
+    }
+}

@@ -77,6 +77,14 @@ impl Curl {
         }
     }
 
+    /// HTTP/1.1 over TLS, to one of the server's ports ([`Server::address_of`]); any certificate will do.
+    pub fn https(server: &Server, index: usize) -> Curl {
+        Curl {
+            base: format!("https://localhost:{}", server.address_of(index).port()),
+            ..Curl::new(server)
+        }
+    }
+
     /// HTTP/2 without TLS and without asking first.
     pub fn http2(server: &Server) -> Curl {
         Curl {
@@ -119,6 +127,7 @@ impl Curl {
         let jar = self.folder.path().join("cookies");
         // A request without body makes no file; the one before must not stand in for it.
         let _ = fs::remove_file(&body);
+        let (_, authority) = self.base.split_once("://").expect("a URL");
         let output = Command::new("curl")
             .args([
                 "--silent",
@@ -127,16 +136,14 @@ impl Curl {
                 "120",
                 "--noproxy",
                 "*",
+                "--insecure",
             ])
             .arg(if self.http2 {
                 "--http2-prior-knowledge"
             } else {
                 "--http1.1"
             })
-            .args([
-                "--resolve",
-                &format!("{}:127.0.0.1", self.base.trim_start_matches("http://")),
-            ])
+            .args(["--resolve", &format!("{authority}:127.0.0.1")])
             .arg("--cookie")
             .arg(&jar)
             .arg("--cookie-jar")

@@ -34,11 +34,12 @@ impl Mpm {
         }
     }
 
-    /// Small servers: tests want few processes, but more than one thread or process.
+    /// Small servers: tests want few processes, but more than one thread or process. More slots than processes, for those of old
+    /// generations that still end on a busy machine (else AH03490, and nobody serves).
     fn sizes(self) -> &'static str {
         match self {
             Mpm::Event | Mpm::Worker => {
-                "StartServers 1\nServerLimit 4\nThreadLimit 80\nThreadsPerChild 16\nMaxRequestWorkers 64\n\
+                "StartServers 1\nServerLimit 12\nThreadLimit 80\nThreadsPerChild 16\nMaxRequestWorkers 64\n\
                  MinSpareThreads 1\nMaxSpareThreads 64\n"
             }
             Mpm::Prefork => {

@@ -63,14 +63,11 @@ pub fn callable_object<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> C
 }
 
 /// Whether a value takes its text from the client's request, so that clients could make any number of
-/// interpreters with it: `%{HOST}` and `%{ENV:…}` (decision on XPN-07). At most [`CLIENT_INTERPRETERS`] of
-/// those are made in a process.
+/// interpreters with it: `%{HOST}` and `%{ENV:…}` (decision on XPN-07). The runtime makes a limited number of those in a
+/// process.
 pub fn comes_from_client(value: &str) -> bool {
     variable_name(value).is_some() || Form::of(value) == Some(Form::Host)
 }
-
-/// Interpreters that a process makes for names for which [`comes_from_client`] holds.
-pub const CLIENT_INTERPRETERS: usize = 256;
 
 /// All forms (XPN-01 to XPN-05, XPN-09).
 fn expand<'v>(value: &'v str, facts: &ExpandFacts<'_>) -> Cow<'v, str> {

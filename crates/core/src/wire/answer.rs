@@ -183,6 +183,8 @@ pub enum AnswerEnd {
     TimedOut = 6,
     /// As `Failed`, because an extension module works in the main interpreter only: 500 with an explanation.
     MainOnly = 7,
+    /// No more interpreters for names of clients: 503.
+    TooManyInterpreters = 8,
 }
 
 impl AnswerEnd {
@@ -204,6 +206,7 @@ impl AnswerEnd {
             [4] => AnswerEnd::Unavailable,
             [6] => AnswerEnd::TimedOut,
             [7] => AnswerEnd::MainOnly,
+            [8] => AnswerEnd::TooManyInterpreters,
             _ => return Err(WireError::Malformed(Kind::End)),
         })
     }
@@ -332,6 +335,7 @@ mod tests {
             Unavailable,
             TimedOut,
             MainOnly,
+            TooManyInterpreters,
         ] {
             let mut out = Vec::new();
             end.encode(&mut out);

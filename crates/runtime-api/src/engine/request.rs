@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 
 use super::field;
 use crate::{
-    REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY, REQUEST_MODULE,
-    REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING, RequestView, entries,
+    REQUEST_CLIENT_GROUP, REQUEST_DAEMON, REQUEST_HEAD, REQUEST_HTTPS, REQUEST_IGNORE_ACTIVITY,
+    REQUEST_MODULE, REQUEST_MODULE_RELOADING, REQUEST_SCRIPT_RELOADING, RequestView, entries,
 };
 
 /// A request during `handle`.
@@ -25,6 +25,11 @@ impl<'r> Request<'r> {
     /// Interpreter; empty is the main one.
     pub fn application_group(&self) -> &'r [u8] {
         field(self.view.application_group)
+    }
+
+    /// Whether the interpreter's name is made of data of the client.
+    pub fn has_client_group(&self) -> bool {
+        self.has(REQUEST_CLIENT_GROUP)
     }
 
     /// Name of the callable in the script.

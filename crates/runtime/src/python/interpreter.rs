@@ -20,7 +20,7 @@ use crate::wsgi::process::{self, CRITICAL, ERROR, INFO};
 use crate::wsgi::setup;
 use crate::wsgi::state::State;
 
-/// Most interpreters of a process, so that names made from client data (`%{HOST}`) cannot exhaust it (XPN-07).
+/// Interpreters that a process makes for names of clients (`%{HOST}`) at most, so that these cannot exhaust it (XPN-07).
 const LIMIT: usize = 256;
 
 /// An interpreter and what we keep in it.
@@ -52,9 +52,23 @@ pub(crate) enum Arrival {
     Errand,
 }
 
+/// Where the name of an interpreter comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The configuration, or a dispatch script: as many as there are.
+    Server,
+    /// Data of the client: [`LIMIT`].
+    Client,
+}
+
 /// Why an interpreter cannot be had; logged where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unavailable;
+pub(crate) enum Unavailable {
+    /// It cannot be made.
+    Failed,
+    /// Too many were made for names of clients.
+    TooMany,
+}
 
 static MAIN: OnceLock<&'static Interpreter> = OnceLock::new();
 /// Every interpreter, in the order of creation.
@@ -62,9 +76,33 @@ static ALL: RwLock<Vec<&'static Interpreter>> = RwLock::new(Vec::new());
 
 type Place = Arc<Mutex<Option<&'static Interpreter>>>;
 /// Sub-interpreters by name; a place is locked while its interpreter is created.
-static PLACES: Mutex<Option<HashMap<Vec<u8>, Place>>> = Mutex::new(None);
+static PLACES: Mutex<Option<Places>> = Mutex::new(None);
 /// Held during a creation: CPython's own bookkeeping is one for the process.
 static CREATION: Mutex<()> = Mutex::new(());
+
+#[derive(Default)]
+struct Places {
+    by_name: HashMap<Vec<u8>, Place>,
+    /// How many of them were wanted by a client first.
+    for_clients: usize,
+}
+
+impl Places {
+    fn place(&mut self, name: &[u8], origin: Origin) -> Result<Place, Unavailable> {
+        if let Some(place) = self.by_name.get(name) {
+            return Ok(Arc::clone(place));
+        }
+        if origin == Origin::Client {
+            if self.for_clients == LIMIT {
+                return Err(Unavailable::TooMany);
+            }
+            self.for_clients += 1;
+        }
+        let place = Place::default();
+        self.by_name.insert(name.to_vec(), Arc::clone(&place));
+        Ok(place)
+    }
+}
 
 type Job<'a> = dyn for<'py> FnMut(Python<'py>) + 'a;
 
@@ -111,31 +149,23 @@ pub(super) fn current(_py: Python<'_>) -> Option<&'static Interpreter> {
 }
 
 /// The interpreter of an application group, created now if there is none. The thread holds no GIL.
-pub(crate) fn get(name: &[u8]) -> Result<&'static Interpreter, Unavailable> {
-    let main = main().ok_or(Unavailable)?;
+pub(crate) fn get(name: &[u8], origin: Origin) -> Result<&'static Interpreter, Unavailable> {
+    let main = main().ok_or(Unavailable::Failed)?;
     if name.is_empty() {
         return Ok(main);
     }
     if let Some(interpreter) = thread::used(name) {
         return Ok(interpreter);
     }
-    let place = {
-        let mut places = PLACES.lock();
-        let places = places.get_or_insert_default();
-        match places.get(name) {
-            Some(place) => Arc::clone(place),
-            None if places.len() + 1 >= LIMIT => {
-                let text = format!(
-                    "WSGI5072: Interpreter '{}' is refused: this process has {LIMIT} interpreters. Are application \
-                     groups made from data of clients?",
-                    String::from_utf8_lossy(name)
-                );
-                process::log(ERROR, &text);
-                return Err(Unavailable);
-            }
-            None => Arc::clone(places.entry(name.to_vec()).or_default()),
-        }
-    };
+    let place = PLACES.lock().get_or_insert_default().place(name, origin);
+    let place = place.inspect_err(|_| {
+        let text = format!(
+            "WSGI5072: Interpreter '{}' is refused: this process has made {LIMIT} interpreters for application groups \
+             that are named by requests, with %{{HOST}} or %{{ENV:...}}.",
+            String::from_utf8_lossy(name)
+        );
+        process::log(ERROR, &text);
+    })?;
     let mut place = place.lock();
     if let Some(interpreter) = *place {
         return Ok(interpreter);
@@ -178,7 +208,7 @@ fn create(main: &'static Interpreter, name: &str) -> Result<&'static Interpreter
     let Some(initial) = new_interpreter(has_own_gil) else {
         // SAFETY: on failure the thread is attached to the main interpreter as before.
         unsafe { ffi::PyEval_SaveThread() };
-        return Err(Unavailable);
+        return Err(Unavailable::Failed);
     };
     let made = make(name.to_owned(), initial, has_own_gil);
     // SAFETY: attached to the new interpreter since its creation.
@@ -189,7 +219,7 @@ fn create(main: &'static Interpreter, name: &str) -> Result<&'static Interpreter
     process::log(INFO, &format!("Create interpreter '{name}'{note}."));
     if prepare(interpreter).is_err() {
         super::shutdown::end(interpreter, main_state);
-        return Err(Unavailable);
+        return Err(Unavailable::Failed);
     }
     thread::anchor(interpreter);
     Ok(interpreter)
@@ -259,7 +289,7 @@ fn make(
             // SAFETY: attached.
             unsafe { ffi::PyErr_Clear() };
             process::log(CRITICAL, "WSGI0035: No memory for an interpreter.");
-            Err(Unavailable)
+            Err(Unavailable::Failed)
         }
     }
 }
@@ -273,7 +303,7 @@ fn prepare(interpreter: &'static Interpreter) -> Result<(), Unavailable> {
             })
         })
         .map_err(|NoThreadState| no_thread_state(&interpreter.name))?;
-    built.map_err(|setup::Logged| Unavailable)?;
+    built.map_err(|setup::Logged| Unavailable::Failed)?;
     ALL.write().push(interpreter);
     let finished = interpreter
         .enter(Arrival::Errand, setup::complete)
@@ -291,7 +321,7 @@ pub(crate) fn no_thread_state(name: &str) -> Unavailable {
         ERROR,
         &format!("WSGI0191: No thread state for this thread in {which}."),
     );
-    Unavailable
+    Unavailable::Failed
 }
 
 /// Takes an interpreter that was ended off the list.
@@ -412,5 +442,32 @@ impl Drop for Attached {
     fn drop(&mut self) {
         // SAFETY: attached since `new`; whatever detached meanwhile attached again.
         unsafe { ffi::PyEval_SaveThread() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// XPN-07: only names of clients are counted, each once, and not those that the server had named before.
+    #[test]
+    fn clients_get_a_limited_number_of_places() {
+        let mut places = Places::default();
+        let mut place = |name: &str, origin| places.place(name.as_bytes(), origin).is_ok();
+        for number in 0..2 * LIMIT {
+            assert!(place(&format!("server{number}"), Origin::Server));
+            assert!(place(&format!("server{number}"), Origin::Client));
+        }
+        for number in 0..LIMIT {
+            assert!(place(&format!("client{number}"), Origin::Client));
+            assert!(place("client0", Origin::Client));
+        }
+        assert!(!place("other", Origin::Client));
+        assert!(place("other", Origin::Server));
+        assert!(place("other", Origin::Client));
+        assert_eq!(
+            places.place(b"last", Origin::Client).err(),
+            Some(Unavailable::TooMany)
+        );
     }
 }

@@ -21,7 +21,7 @@ use super::report;
 use super::script::{self, Changed, Context, Found};
 use super::spare;
 use super::state::State;
-use crate::python::interpreter::{self, no_thread_state};
+use crate::python::interpreter::{self, Origin, no_thread_state};
 use crate::python::lend::lend;
 use crate::python::{Arrival, class, objects};
 
@@ -38,7 +38,11 @@ pub(crate) fn call(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome {
 }
 
 fn call_lent(mut hook: Hook<'_>, exchange: &Arc<Exchange>) -> HookOutcome {
-    let Ok(interpreter) = interpreter::get(hook.application_group()) else {
+    let origin = match hook.has_client_group() {
+        true => Origin::Client,
+        false => Origin::Server,
+    };
+    let Ok(interpreter) = interpreter::get(hook.application_group(), origin) else {
         return HookOutcome::Unavailable;
     };
     let modified = if hook.reloads_scripts() {

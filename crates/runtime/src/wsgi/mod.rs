@@ -45,7 +45,7 @@ use self::process::{CRITICAL, ERROR, INFO, WARNING};
 use self::run::{After, Body, Looked};
 use self::script::{Changed, Context, Found};
 use self::state::State;
-use crate::python::interpreter::{self, no_thread_state};
+use crate::python::interpreter::{self, Origin, Unavailable, no_thread_state};
 use crate::python::lend::lend;
 use crate::python::{Arrival, Interpreter};
 
@@ -84,8 +84,10 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
         );
         Outcome::Unavailable
     };
-    let Ok(interpreter) = interpreter::get(name) else {
-        return unavailable();
+    let interpreter = match interpreter::get(name, origin(request)) {
+        Ok(interpreter) => interpreter,
+        Err(Unavailable::Failed) => return unavailable(),
+        Err(Unavailable::TooMany) => return Outcome::TooManyInterpreters,
     };
     let looked = look(request, interpreter);
     let arrived = Instant::now();
@@ -118,6 +120,14 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
     }
 }
 
+/// Who names the request's interpreter.
+fn origin(request: &Request<'_>) -> Origin {
+    match request.has_client_group() {
+        true => Origin::Client,
+        false => Origin::Server,
+    }
+}
+
 /// Looks at the files of what the request wants, without the GIL.
 fn look(request: &Request<'_>, interpreter: &Interpreter) -> Looked {
     if !request.reloads_scripts() {
@@ -141,7 +151,7 @@ pub(crate) fn stamp(request: &Request<'_>) -> u64 {
         return script::modified(request.script())
             .map_or(0, |time| u64::from_ne_bytes(time.to_ne_bytes()));
     };
-    let interpreter = interpreter::get(request.application_group());
+    let interpreter = interpreter::get(request.application_group(), origin(request));
     let state = interpreter.ok().and_then(|interpreter| interpreter.state());
     state.map_or(0, |state| state.targets.stamp(&wanted))
 }
@@ -173,7 +183,7 @@ pub(crate) fn load(script: &[u8], application_group: &[u8]) -> bool {
         process::log(CRITICAL, &text);
         false
     };
-    let Ok(interpreter) = interpreter::get(application_group) else {
+    let Ok(interpreter) = interpreter::get(application_group, Origin::Server) else {
         return unavailable();
     };
     let module = script.strip_prefix(b"module:");

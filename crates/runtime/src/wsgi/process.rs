@@ -214,7 +214,7 @@ impl Settings {
         self.0.switch_interval.filter(|_| !self.is_free_threaded())
     }
 
-    /// The switch interval to set in a new interpreter, seconds (API-024, DP-54): that of the daemon group wins for every
+    /// The switch interval to set in a new interpreter, seconds (API-024, DIR-089, DP-54): that of the daemon group wins for every
     /// interpreter that shares the GIL; an interpreter of its own GIL may have its own.
     pub(crate) fn switch_interval(&self, name: &str, has_own_gil: bool) -> Option<f64> {
         let configured = self.last(name, |rule| rule.switch_interval);
@@ -243,15 +243,16 @@ impl Settings {
                 .map(|(_, value)| value)
                 .or(self.0.switch_interval);
         }
-        if let Some((rule, _)) = configured {
-            if rule.application_group.is_some() {
-                let text = format!(
-                    "WSGI0199: The switch interval of interpreter '{name}' has no effect: it shares the GIL."
-                );
-                log(WARNING, &text);
-            }
+        let (rule, value) = configured?;
+        if rule.application_group.is_some() {
+            let text = format!(
+                "WSGI0199: The switch interval of interpreter '{name}' has no effect: it shares the GIL."
+            );
+            log(WARNING, &text);
+            return None;
         }
-        None
+        // For all interpreters that share the GIL, as in 6.1, but not against the group's own value.
+        self.0.switch_interval.is_none().then_some(value)
     }
 }
 
@@ -296,10 +297,11 @@ mod tests {
     fn switch_intervals() {
         let mut settings = settings();
         assert_eq!(settings.switch_interval("", false), Some(0.2));
-        assert_eq!(settings.switch_interval("y", false), None);
+        assert_eq!(settings.switch_interval("y", false), Some(0.1));
         assert_eq!(settings.switch_interval("y", true), Some(0.1));
         settings.0.switch_interval = Some(0.5);
         assert_eq!(settings.switch_interval("", false), Some(0.5));
+        assert_eq!(settings.switch_interval("y", false), None);
         assert_eq!(settings.switch_interval("y", true), Some(0.1));
     }
 

@@ -29,7 +29,8 @@ pub(in crate::config) fn proxy_headers(
         };
         headers.push(key);
     }
-    if !place.global.names_proxies {
+    // An empty list trusts nobody with anything (DIR-132).
+    if !headers.is_empty() && !place.global.names_proxies {
         place
             .global
             .notice(NoticeLevel::Warn, EVERY_PEER_IS_TRUSTED.to_owned());
@@ -201,9 +202,10 @@ mod tests {
         );
     }
 
-    /// DIR-134: a warning, once, unless proxies are named somewhere, before or after.
+    /// DIR-134: a warning, once, unless proxies are named somewhere, before or after, or no header is.
     #[test]
     fn every_peer_is_trusted() {
+        assert!(Reading::of("WSGITrustedProxyHeaders").notices().is_empty());
         let headers = "WSGITrustedProxyHeaders X-A\nWSGITrustedProxyHeaders X-B";
         let reading = Reading::of(headers);
         assert_eq!(reading.notices(), [EVERY_PEER_IS_TRUSTED]);

@@ -1,0 +1,63 @@
+//! What becomes of an interrupted request: its answer, what is logged, and the process, which lives on.
+
+use wsgi_harness::Level;
+
+use super::*;
+
+const CLOSING: &str = "
+
+class Answer:
+    def __iter__(self):
+        yield b'whole'
+
+    def close(self):
+        try:
+            hold_here()
+        except BaseException as error:
+            open('{data}/' + type(error).__name__, 'w').close()
+            raise
+
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '5')])
+    return Answer()
+";
+
+/// REQ-481, DMN-434: before the head 504, behind it an answer that is cut short, and a line at info for each, no traceback. In
+/// `close()` it is ignored: the answer was whole.
+#[test]
+fn interrupted_requests() {
+    let server = server("request-timeout=1 interrupt-timeout=60");
+    let again = || std::fs::remove_file(server.path("data/held")).expect("the application's");
+    // Where the request's own lines say that it was interrupted.
+    let told = |count: usize| {
+        wait_until("the lines of interrupted requests", || {
+            let mut records = server.log().matching("app.wsgi] ");
+            records.retain(|record| record.message().contains("interrupted"));
+            assert!(records.iter().all(|record| record.level == Level::Info));
+            (records.len() == count).then_some(())
+        });
+    };
+    let mut held = hold(&server, "/app?hold");
+    assert_eq!(status(&mut held), 504);
+    told(1);
+    again();
+    let mut held = hold(&server, "/app?begin");
+    let answer = held.connection.answer();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "begin "));
+    if subject().differs("REQ-466") {
+        assert!(!answer.whole, "{}", answer.shown());
+    }
+    told(2);
+    again();
+    let url = server.case("closing", &format!("{TIMED}{CLOSING}"));
+    let mut held = hold(&server, &url);
+    assert_eq!(held.connection.answer().expect(200).text(), "whole");
+    wait_until("the exception in close()", || {
+        server.path("data/RequestTimeout").exists().then_some(())
+    });
+    assert_eq!(server.served_by("/app"), held.daemon.pid);
+    for text in ["WSGI0174", "Traceback", "RequestTimeout: "] {
+        assert_eq!(server.log().count(text), 0, "{text}");
+    }
+}
