@@ -1,4 +1,5 @@
-//! Whom timers spare: the requests beside one that took too long, processes that nobody has asked for anything, and services.
+//! Whom timers spare: requests without a limit or beside one that took too long, processes that nobody has asked for anything, and
+//! services.
 
 use std::time::Duration;
 
@@ -38,6 +39,36 @@ fn requests_beside_a_late_one() {
     server.write("data/finish", "");
     assert_eq!(other.answer().expect(200).text(), process.to_string());
     held.ends(&server, 502, "request_timeout");
+}
+
+/// DP-81, DP-86, DMN-455, DMN-470, DMN-472: without a graceful-timeout SIGUSR1 and restart-interval let a request take its time, longer
+/// than shutdown-timeout.
+#[test]
+fn graceful_without_limit() {
+    for (options, reason) in [
+        ("graceful-timeout=0", "graceful_signal"),
+        ("graceful-timeout=0 restart-interval=1", "restart_interval"),
+    ] {
+        let server = server(options);
+        let mut held = hold(&server, "/app?hold");
+        if reason == "graceful_signal" {
+            held.daemon.signal(Signal::SIGUSR1);
+        } else {
+            server.wait_for_log("restart");
+        }
+        if subject().is_ours() {
+            let ready = format!("is taking no more requests ({reason})");
+            server.wait_for_log(&ready);
+        }
+        std::thread::sleep(Duration::from_millis(2500));
+        server.write("data/go", "");
+        let reason = if reason == "restart_interval" && !subject().differs("DP-93") {
+            "shutdown_signal"
+        } else {
+            reason
+        };
+        held.ends(&server, 200, reason);
+    }
 }
 
 /// DMN-471, DMN-501: graceful-timeout runs from the first signal on, however many come.
