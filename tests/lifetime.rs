@@ -1,7 +1,6 @@
 //! The life of daemon processes: requests they get and do not get, how they end, and how they come back.
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{
@@ -138,27 +137,72 @@ fn running_requests_are_finished() {
     server.wait_until_gone(&[daemon]);
 }
 
-/// DP-110, DP-111, DMN-560, DMN-561, DMN-562, DIR-077: service scripts.
+/// A service that ends by a file in `data`, and writes down its processes and what they are told.
+const SERVICE: &str = "import os, time, mod_wsgi
+
+def note(*words):
+    with open('{data}/service', 'a') as file:
+        file.write('%d %s\\n' % (os.getpid(), ' '.join(words)))
+
+mod_wsgi.subscribe_shutdown(lambda name, **details: note(name))
+mod_wsgi.subscribe_signals(lambda name, **details: note(name))
+note('begins')
+way = None
+while way is None:
+    time.sleep(0.01)
+    for way in ('return', 'raise', 'exit'):
+        if os.path.exists('{data}/' + way):
+            os.unlink('{data}/' + way)
+            break
+    else:
+        way = None
+if way == 'raise':
+    raise ValueError('in a service')
+if way == 'exit':
+    raise SystemExit(3)
+";
+
+/// DP-110, DP-111, DMN-560, DMN-561, DMN-562, DMN-564, DIR-077: service scripts. However one ends, its process ends in order, and there
+/// is another one. It gets signals, and tells nobody of them or of its end.
 #[test]
 fn service_scripts() {
     let server = Site::embedded()
-        .file(
-            "apps/service.wsgi",
-            "import os, time, sys\nwith open('{data}/pids', 'a') as f:\n    f.write('%d\\n' % os.getpid())\nwhile True:\n    time.sleep(0.05)\n    if os.path.exists('{data}/return'):\n        os.unlink('{data}/return')\n        break\n",
-        )
+        .file("apps/service.wsgi", SERVICE)
         .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
         .start();
-    let pids = || -> Vec<i32> {
-        let text = std::fs::read_to_string(server.path("data/pids")).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    };
-    let first = wait_until("the service", || pids().first().copied());
-    std::fs::write(server.path("data/return"), "").expect("mine");
-    std::fs::set_permissions(server.path("data/return"), PermissionsExt::from_mode(0o666))
-        .expect("mine");
-    wait_until("the service again", || (pids().len() >= 2).then_some(()));
-    assert_ne!(pids()[1], first);
     server.allow_log("service");
+    let notes = || -> Vec<(i32, String)> {
+        let text = std::fs::read_to_string(server.path("data/service")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| {
+            let (pid, word) = line.split_once(' ')?;
+            Some((pid.parse().ok()?, word.to_owned()))
+        });
+        lines.collect()
+    };
+    for count in 0..5 {
+        let pid = wait_until("the service", || notes().get(count).map(|note| note.0));
+        let process = server.daemon(pid);
+        let way = ["return", "raise", "exit", "SIGTERM", ""][count];
+        match way {
+            "" => break,
+            "SIGTERM" => process.signal(Signal::SIGTERM),
+            _ => {
+                std::fs::write(server.path("data").join(way), "").expect("mine");
+            }
+        }
+        server.wait_until_gone(&[process]);
+        if subject().is_ours() {
+            server.wait_for_log(&format!(
+                "Process (pid {pid}) of daemon group 'service' has ended (exit status 0)."
+            ));
+        }
+    }
+    let notes = notes();
+    assert!(notes.iter().all(|(_, word)| word == "begins"), "{notes:?}");
+    let pids: HashSet<i32> = notes.iter().map(|note| note.0).collect();
+    assert_eq!(pids.len(), 5, "{notes:?}");
+    server.expect_log("ValueError: in a service");
+    assert_eq!(server.log().count("SystemExit"), 0);
 }
 
 /// DMN-506, DP-105: a fork of an application does not take the daemon's handlers with it.
