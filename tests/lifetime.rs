@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{
-    Connection, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
+    Connection, Level, Mode, Mpm, Process, Request, Server, Site, is_root, matrix, subject,
+    wait_until,
 };
 
 const FACTS: &str = include_str!("apps/facts.wsgi");
@@ -221,7 +222,7 @@ fn forks_of_applications() {
     }
 }
 
-/// DMN-101, DMN-620, DMN-621 are in environ.rs. DMN-100, DMN-109: all processes of all groups are there, and only those.
+/// DP-106, DMN-100, DMN-109, DMN-110: all processes of all groups are there, and only those; each one tells at info who it is.
 #[test]
 fn number_of_processes() {
     let server = Site::daemon()
@@ -233,6 +234,22 @@ fn number_of_processes() {
     wait_until("four daemons", || {
         (server.daemons().len() == 4).then_some(())
     });
+    for (group, threads, count) in [("'live'", "threads=1", 3), ("'other'", "threads=2", 1)] {
+        wait_until(group, || {
+            let told = server.log().matching(threads);
+            let told = told.iter().filter(|record| record.contains(group));
+            let told: Vec<_> = told.collect();
+            for record in &told {
+                let ids = ["uid=", "gid="].map(|id| record.contains(id));
+                assert_eq!(ids, [is_root(); 2], "{}", record.line);
+                assert_eq!(
+                    (record.level, record.module.as_str()),
+                    (Level::Info, "wsgi")
+                );
+            }
+            (told.len() == count).then_some(())
+        });
+    }
     server.restart();
     server.get("/").expect(200);
     wait_until("four daemons", || {
