@@ -90,6 +90,10 @@ fn chosen_identity() {
         .config(&format!(
             "WSGIDaemonProcess two threads=1 user=#{} group=games home=/usr/bin
             WSGIDaemonProcess three threads=1 user=games group=games supplementary-groups=daemon,#{} home=/
+            WSGIDaemonProcess four threads=1 user=games home=/ supplementary-groups=
+            WSGIDaemonProcess five threads=1 user=games supplementary-groups=,daemon home=/
+            WSGIScriptAlias /four {{apps}}/facts.wsgi process-group=four
+            WSGIScriptAlias /five {{apps}}/facts.wsgi process-group=five
             WSGIScriptAlias /two {{apps}}/facts.wsgi process-group=two
             WSGIScriptAlias /three {{apps}}/facts.wsgi process-group=three
             WSGIScriptAlias / {{apps}}/facts.wsgi",
@@ -130,6 +134,11 @@ fn chosen_identity() {
     ];
     groups.sort_unstable();
     assert_eq!(three.fact("groups"), format!("{groups:?}"), "DMN-014");
+    for path in ["/four", "/five"] {
+        let alone = format!("[{}]", unprivileged_user().gid);
+        let answer = server.get(path).expect(200);
+        assert_eq!(answer.fact("groups"), alone, "DP-12: {path}");
+    }
 }
 
 /// DP-12, DMN-014, DMN-114: without `supplementary-groups` the groups are those that the user database has for the user.
