@@ -87,6 +87,10 @@ fn chosen_identity() {
         .config(&format!(
             "WSGIDaemonProcess two threads=1 user=#{} group=games home=/usr/bin
             WSGIDaemonProcess three threads=1 user=games group=games supplementary-groups=daemon,#{} home=/
+            WSGIDaemonProcess four threads=1 user=games home=/ supplementary-groups=
+            WSGIDaemonProcess five threads=1 user=games supplementary-groups=,daemon home=/
+            WSGIScriptAlias /four {{apps}}/facts.wsgi process-group=four
+            WSGIScriptAlias /five {{apps}}/facts.wsgi process-group=five
             WSGIScriptAlias /two {{apps}}/facts.wsgi process-group=two
             WSGIScriptAlias /three {{apps}}/facts.wsgi process-group=three
             WSGIScriptAlias / {{apps}}/facts.wsgi",
@@ -127,6 +131,11 @@ fn chosen_identity() {
     ];
     groups.sort_unstable();
     assert_eq!(three.fact("groups"), format!("{groups:?}"), "DMN-014");
+    for path in ["/four", "/five"] {
+        let alone = format!("[{}]", unprivileged_user().gid);
+        let answer = server.get(path).expect(200);
+        assert_eq!(answer.fact("groups"), alone, "DP-12: {path}");
+    }
 }
 
 /// DP-12, DMN-014, DMN-114: without `supplementary-groups` the groups are those that the user database has for the user.
@@ -317,47 +326,6 @@ fn other_uid() -> u32 {
     } else {
         nix::unistd::Uid::effective().as_raw()
     }
-}
-
-/// DMN-603, DMN-903, DMN-905, DMN-121, DMN-122: what a daemon has open.
-#[test]
-fn descriptors() {
-    let server = Site::daemon()
-        .config(
-            "Listen 127.0.0.1:{port2}
-            <VirtualHost 127.0.0.1:{port2}>
-                ErrorLog {data}/other.log
-                CustomLog {data}/other-access.log \"%h\"
-                WSGIDaemonProcess other threads=1
-            </VirtualHost>",
-        )
-        .script("/", FACTS)
-        .start();
-    let pid = server.get("/").expect(200).number("pid");
-    let daemon = server.daemon(pid);
-    assert!(!daemon.listens);
-    if !subject().differs("DMN-903") {
-        return;
-    }
-    let log = server.fill("{dir}/error.log");
-    for target in daemon.descriptors() {
-        let is_its_own = ["/dev/null", "/dev/urandom", log.as_str()].contains(&target.as_str())
-            || ["socket:", "pipe:", "anon_inode:", "/memfd:"]
-                .iter()
-                .any(|kind| target.starts_with(kind));
-        assert!(is_its_own, "{target}");
-    }
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the maps of a process");
-    assert!(
-        !maps.contains("apache2") && !maps.contains("mod_wsgi.so"),
-        "exec'ed: nothing of httpd in memory"
-    );
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).expect("its arguments");
-    assert_eq!(
-        String::from_utf8_lossy(&arguments),
-        "mod_wsgi-daemon: live\0",
-        "and nothing of its configuration"
-    );
 }
 
 /// DMN-402, DP-31: thread numbers.

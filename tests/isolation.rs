@@ -69,8 +69,8 @@ fn is_of(daemon: &Process, group: &str) -> bool {
     daemon.command.contains(group)
 }
 
-/// DMN-111, DMN-602, DMN-606, DMN-903: no listener of Apache's, no log of others, no pipe that Apache has, and only the own group's
-/// socket.
+/// DMN-111, DMN-122, DMN-602, DMN-603, DMN-606, DMN-903: no listener of Apache's, no log of others, no pipe that Apache has, and only
+/// the own group's socket.
 #[test]
 fn a_daemon_has_no_descriptor_of_apache() {
     if !subject().differs("DMN-903") {
@@ -182,7 +182,8 @@ fn holds(pid: i32, wanted: &[u8]) -> bool {
     })
 }
 
-/// DMN-903: a text of the configuration that is not for a group is in the parent and its forks, and not in its daemons.
+/// DMN-121, DMN-903, DMN-905: a text of the configuration that is not for a group is in the parent and its forks, and not in its
+/// daemons, nor is anything else of httpd's.
 #[test]
 fn a_daemon_has_no_memory_of_the_parent() {
     if !is_root() || !subject().differs("DMN-903") {
@@ -197,6 +198,8 @@ fn a_daemon_has_no_memory_of_the_parent() {
     for daemon in daemons.iter().filter(|daemon| !is_of(daemon, &marker)) {
         assert!(holds(daemon.pid, b"libpython"), "the search works here");
         assert!(!holds(daemon.pid, marker.as_bytes()), "{daemon:?}");
+        let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid)).expect("its maps");
+        assert!(!maps.contains("apache2") && !maps.contains("mod_wsgi.so"));
         let environ = fs::read(format!("/proc/{}/environ", daemon.pid)).expect("its environment");
         assert!(!String::from_utf8_lossy(&environ).contains(&marker));
         others += 1;

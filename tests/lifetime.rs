@@ -1,11 +1,11 @@
 //! The life of daemon processes: requests they get and do not get, how they end, and how they come back.
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::{
-    Connection, Mode, Mpm, Process, Request, Server, Site, matrix, subject, wait_until,
+    Connection, Level, Mode, Mpm, Process, Request, Server, Site, is_root, matrix, subject,
+    wait_until,
 };
 
 const FACTS: &str = include_str!("apps/facts.wsgi");
@@ -138,27 +138,72 @@ fn running_requests_are_finished() {
     server.wait_until_gone(&[daemon]);
 }
 
-/// DP-110, DP-111, DMN-560, DMN-561, DMN-562, DIR-077: service scripts.
+/// A service that ends by a file in `data`, and writes down its processes and what they are told.
+const SERVICE: &str = "import os, time, mod_wsgi
+
+def note(*words):
+    with open('{data}/service', 'a') as file:
+        file.write('%d %s\\n' % (os.getpid(), ' '.join(words)))
+
+mod_wsgi.subscribe_shutdown(lambda name, **details: note(name))
+mod_wsgi.subscribe_signals(lambda name, **details: note(name))
+note('begins')
+way = None
+while way is None:
+    time.sleep(0.01)
+    for way in ('return', 'raise', 'exit'):
+        if os.path.exists('{data}/' + way):
+            os.unlink('{data}/' + way)
+            break
+    else:
+        way = None
+if way == 'raise':
+    raise ValueError('in a service')
+if way == 'exit':
+    raise SystemExit(3)
+";
+
+/// DP-110, DP-111, DMN-560, DMN-561, DMN-562, DMN-564, DIR-077: service scripts. However one ends, its process ends in order, and there
+/// is another one. It gets signals, and tells nobody of them or of its end.
 #[test]
 fn service_scripts() {
     let server = Site::embedded()
-        .file(
-            "apps/service.wsgi",
-            "import os, time, sys\nwith open('{data}/pids', 'a') as f:\n    f.write('%d\\n' % os.getpid())\nwhile True:\n    time.sleep(0.05)\n    if os.path.exists('{data}/return'):\n        os.unlink('{data}/return')\n        break\n",
-        )
+        .file("apps/service.wsgi", SERVICE)
         .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
         .start();
-    let pids = || -> Vec<i32> {
-        let text = std::fs::read_to_string(server.path("data/pids")).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    };
-    let first = wait_until("the service", || pids().first().copied());
-    std::fs::write(server.path("data/return"), "").expect("mine");
-    std::fs::set_permissions(server.path("data/return"), PermissionsExt::from_mode(0o666))
-        .expect("mine");
-    wait_until("the service again", || (pids().len() >= 2).then_some(()));
-    assert_ne!(pids()[1], first);
     server.allow_log("service");
+    let notes = || -> Vec<(i32, String)> {
+        let text = std::fs::read_to_string(server.path("data/service")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| {
+            let (pid, word) = line.split_once(' ')?;
+            Some((pid.parse().ok()?, word.to_owned()))
+        });
+        lines.collect()
+    };
+    for count in 0..5 {
+        let pid = wait_until("the service", || notes().get(count).map(|note| note.0));
+        let process = server.daemon(pid);
+        let way = ["return", "raise", "exit", "SIGTERM", ""][count];
+        match way {
+            "" => break,
+            "SIGTERM" => process.signal(Signal::SIGTERM),
+            _ => {
+                std::fs::write(server.path("data").join(way), "").expect("mine");
+            }
+        }
+        server.wait_until_gone(&[process]);
+        if subject().is_ours() {
+            server.wait_for_log(&format!(
+                "Process (pid {pid}) of daemon group 'service' has ended (exit status 0)."
+            ));
+        }
+    }
+    let notes = notes();
+    assert!(notes.iter().all(|(_, word)| word == "begins"), "{notes:?}");
+    let pids: HashSet<i32> = notes.iter().map(|note| note.0).collect();
+    assert_eq!(pids.len(), 5, "{notes:?}");
+    server.expect_log("ValueError: in a service");
+    assert_eq!(server.log().count("SystemExit"), 0);
 }
 
 /// DMN-506, DP-105: a fork of an application does not take the daemon's handlers with it.
@@ -177,7 +222,7 @@ fn forks_of_applications() {
     }
 }
 
-/// DMN-101, DMN-620, DMN-621 are in environ.rs. DMN-100, DMN-109: all processes of all groups are there, and only those.
+/// DP-106, DMN-100, DMN-109, DMN-110: all processes of all groups are there, and only those; each one tells at info who it is.
 #[test]
 fn number_of_processes() {
     let server = Site::daemon()
@@ -189,6 +234,22 @@ fn number_of_processes() {
     wait_until("four daemons", || {
         (server.daemons().len() == 4).then_some(())
     });
+    for (group, threads, count) in [("'live'", "threads=1", 3), ("'other'", "threads=2", 1)] {
+        wait_until(group, || {
+            let told = server.log().matching(threads);
+            let told = told.iter().filter(|record| record.contains(group));
+            let told: Vec<_> = told.collect();
+            for record in &told {
+                let ids = ["uid=", "gid="].map(|id| record.contains(id));
+                assert_eq!(ids, [is_root(); 2], "{}", record.line);
+                assert_eq!(
+                    (record.level, record.module.as_str()),
+                    (Level::Info, "wsgi")
+                );
+            }
+            (told.len() == count).then_some(())
+        });
+    }
     server.restart();
     server.get("/").expect(200);
     wait_until("four daemons", || {

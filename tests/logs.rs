@@ -383,19 +383,6 @@ fn logs_that_are_no_files() {
     server.allow_log("raw system");
 }
 
-/// DP-106, DMN-110: what is told at info.
-#[test]
-fn life_of_processes_and_scripts() {
-    let server = Site::daemon().shared("hello.wsgi").cases().start();
-    let record = server.wait_for_log("'live'");
-    assert_eq!(
-        (record.level, record.module.as_str()),
-        (Level::Info, "wsgi"),
-        "{}",
-        record.line
-    );
-}
-
 /// DIR-155, DMN-604, REQ-805: at trace1 nothing aborts, though many threads meet in an interpreter, and each request is told of; at
 /// debug only what happens to processes and interpreters.
 fn tracing(mpm: Mpm, mode: Mode) {

@@ -61,7 +61,8 @@ matrix!(graceful_stop);
 /// the place of the processes that end before the one with the request.
 #[test]
 fn stop_in_a_request() {
-    let server = Site::daemon()
+    // Under prefork httpd itself does not wait for the request.
+    let server = Site::new(Mpm::Prefork, Mode::Daemon)
         .daemon_options("processes=3 threads=1 shutdown-timeout=600")
         .cases()
         .script("/", ECHO)

@@ -226,8 +226,8 @@ def application(environ, start_response):
 }
 matrix!(legacy_interpreters: event);
 
-/// DP-29, DP-10, DP-11, DP-12, DP-13, DP-15, DP-38: where httpd was not started as root, all its processes keep its user and groups,
-/// whatever the options say; umask and folder are anybody's to choose.
+/// DP-29, DP-10, DP-11, DP-12, DP-13, DP-15, DP-20, DP-38, DMN-112: where httpd was not started as root, all its processes keep its user
+/// and groups, whatever the options say; umask and folder are anybody's to choose. A priority that only root may give is a warning.
 #[test]
 fn not_started_as_root() {
     if is_root() {
@@ -256,7 +256,7 @@ fn not_started_as_root() {
     }
     let server = Site::daemon()
         .daemon_options(
-            "processes=1 threads=2 user=nobody group=nogroup supplementary-groups=adm socket-user=nobody umask=0027 home=/usr",
+            "processes=1 threads=2 user=nobody group=nogroup supplementary-groups=adm socket-user=nobody umask=0027 home=/usr cpu-priority=-5",
         )
         .script(
             "/ids",
@@ -267,6 +267,9 @@ def application(environ, start_response):
 ",
         )
         .start();
+    let warning = server.wait_for_log("WSGI0075");
+    assert_eq!(warning.level, wsgi_harness::Level::Warn);
+    server.expect_log("WSGI0075");
     let us = server.parent();
     let mut groups = us.groups.clone();
     groups.sort_unstable();

@@ -202,6 +202,9 @@ fn startup_timeout_is_over() {
     let url = server.case("slow", &format!("{TIMED}\nhold_here()\n"));
     let held = hold(&server, &url);
     assert_eq!(held.daemon.pid, first);
+    if subject().is_ours() {
+        server.wait_for_log("a script was loaded, startup-timeout is off");
+    }
     server.wait_for_log("restart");
     server.write("data/go", "");
     server.wait_until_gone(std::slice::from_ref(&held.daemon));
@@ -351,21 +354,6 @@ fn graceful_timeout() {
     let mut held = hold(&server, "/app?hold");
     held.daemon.signal(Signal::SIGUSR1);
     held.ends(&server, 502, "graceful_signal");
-}
-
-/// DP-81, DMN-470, DMN-472: without a graceful-timeout SIGUSR1 lets a request take its time.
-#[test]
-fn graceful_without_limit() {
-    let server = server("graceful-timeout=0");
-    let mut held = hold(&server, "/app?hold");
-    held.daemon.signal(Signal::SIGUSR1);
-    if subject().is_ours() {
-        wait_until("the replacement", || {
-            (server.daemons().len() == 2).then_some(())
-        });
-    }
-    server.write("data/go", "");
-    held.ends(&server, 200, "graceful_signal");
 }
 
 /// DP-83, DMN-957: after maximum-requests a request that goes on has graceful-timeout, though others come and end.

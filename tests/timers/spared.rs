@@ -1,4 +1,5 @@
-//! Whom timers spare: the requests beside one that took too long, processes that nobody has asked for anything, and services.
+//! Whom timers spare: requests without a limit or beside one that took too long, processes that nobody has asked for anything, and
+//! services.
 
 use std::time::Duration;
 
@@ -40,6 +41,36 @@ fn requests_beside_a_late_one() {
     held.ends(&server, 502, "request_timeout");
 }
 
+/// DP-81, DP-86, DMN-455, DMN-470, DMN-472: without a graceful-timeout SIGUSR1 and restart-interval let a request take its time, longer
+/// than shutdown-timeout.
+#[test]
+fn graceful_without_limit() {
+    for (options, reason) in [
+        ("graceful-timeout=0", "graceful_signal"),
+        ("graceful-timeout=0 restart-interval=1", "restart_interval"),
+    ] {
+        let server = server(options);
+        let mut held = hold(&server, "/app?hold");
+        if reason == "graceful_signal" {
+            held.daemon.signal(Signal::SIGUSR1);
+        } else {
+            server.wait_for_log("restart");
+        }
+        if subject().is_ours() {
+            let ready = format!("is taking no more requests ({reason})");
+            server.wait_for_log(&ready);
+        }
+        std::thread::sleep(Duration::from_millis(2500));
+        server.write("data/go", "");
+        let reason = if reason == "restart_interval" && !subject().differs("DP-93") {
+            "shutdown_signal"
+        } else {
+            reason
+        };
+        held.ends(&server, 200, reason);
+    }
+}
+
 /// DMN-471, DMN-501: graceful-timeout runs from the first signal on, however many come.
 #[test]
 fn signals_do_not_prolong_graceful_timeout() {
@@ -51,6 +82,43 @@ fn signals_do_not_prolong_graceful_timeout() {
         (!held.daemon.is_alive()).then_some(())
     });
     held.ends(&server, 502, "graceful_signal");
+}
+
+const WATCHED: &str = "import mod_wsgi, time
+events = []
+
+@mod_wsgi.subscribe_events
+def happened(name, **details):
+    events.append(name)
+
+def application(environ, start_response):
+    while environ['QUERY_STRING'] == 'hold':
+        time.sleep(0.01)
+    start_response('200 OK', [])
+    return [' '.join(events).encode()]
+";
+
+/// DMN-434, REQ-480, REQ-481: an interrupted request is answered with 504, with httpd's page or ErrorDocument; it is no error of the
+/// application, neither for those who subscribe nor in the log, and the thread serves the next one.
+#[test]
+fn an_interrupted_request() {
+    let server = Site::daemon()
+        .daemon_options(&alone("request-timeout=1 interrupt-timeout=30"))
+        .cases()
+        .config("ErrorDocument 504 \"too slow\"")
+        .start();
+    let url = server.case("watched", WATCHED);
+    let answer = server.get(&format!("{url}?hold"));
+    let page = if subject().differs("DMN-434") {
+        "too slow"
+    } else {
+        ""
+    };
+    assert_eq!((answer.status, answer.text().as_str()), (504, page));
+    let events = server.get(&url).expect(200).text();
+    assert!(events.contains("request_finished"), "{events}");
+    assert!(!events.contains("request_exception"), "{events}");
+    assert_eq!(server.log().count("Traceback"), 0);
 }
 
 const SERVICE: &str = "import os, signal, threading, time
