@@ -1,5 +1,7 @@
 //! `wsgi.file_wrapper`.
 
+use std::os::unix::fs::FileExt;
+
 use wsgi_harness::{
     Framing, Mode, Mpm, Request, Server, Site, matrix, script, subject, wait_until,
 };
@@ -120,6 +122,30 @@ fn files(mpm: Mpm, mode: Mode) {
                 b"through a pipe",
                 Framing::Chunked,
             ),
+            (
+                "told-no-number",
+                "class Odd(io.FileIO):\n    def tell(self):\n        return 5.0\nstart_response('200 OK', [])\nreturn wrapper(Odd('{data}/file'))",
+                &content[..],
+                Framing::Chunked,
+            ),
+            (
+                "tells-nothing",
+                "class Odd(io.FileIO):\n    tell = None\nstart_response('200 OK', [])\nreturn wrapper(Odd('{data}/file'))",
+                &content[..],
+                Framing::Chunked,
+            ),
+            (
+                "no-descriptor",
+                "class Odd(io.FileIO):\n    def fileno(self):\n        return 'none'\nstart_response('200 OK', [])\nreturn wrapper(Odd('{data}/file'))",
+                &content[..],
+                Framing::Chunked,
+            ),
+            (
+                "wrapped-twice",
+                "class Mine:\n    def __init__(self, inner):\n        self.inner = inner\n    def __iter__(self):\n        return iter(self.inner)\nstart_response('200 OK', [])\nreturn Mine(wrapper(open('{data}/file', 'rb')))",
+                &content[..],
+                Framing::Chunked,
+            ),
         ] {
             let url = server.case(name, &app(body));
             let answer = connection.send(&Request::get(&url)).expect(200);
@@ -177,6 +203,58 @@ fn large_file(mpm: Mpm, mode: Mode) {
     assert_eq!(body.len(), 64 << 20);
 }
 matrix!(large_file: event prefork);
+
+/// REQ-586: a file of more than 1 GiB, which httpd cuts into pieces, arrives whole and in order. All of it takes its time, so that
+/// `make test` asks for both sides of the cut only, in the mode that has ranges.
+fn more_than_a_piece(mpm: Mpm, mode: Mode) {
+    const LEN: u64 = (1 << 30) + 1000;
+    // Once with the kernel's help and once without.
+    let config = match mode {
+        Mode::Embedded => "EnableSendfile On\nWSGIEnableSendfile On",
+        Mode::Daemon => "",
+    };
+    let server = server(mpm, mode, config);
+    let file = std::fs::File::create(server.path("data/huge")).expect("a file of the site");
+    file.set_len(LEN).expect("a sparse file");
+    let marks = [0, (1 << 30) - 1, 1 << 30, LEN - 1];
+    for at in marks {
+        file.write_all_at(b"!", at).expect("a file of the site");
+    }
+    let url = server.case(
+        "huge",
+        &app("start_response('200 OK', [])\nreturn wrapper(open('{data}/huge', 'rb'))"),
+    );
+    let mut connection = server.connect();
+    if mode == Mode::Embedded {
+        let begin = (1 << 30) - 1000;
+        let request = Request::get(&url).header("Range", format!("bytes={begin}-"));
+        let body = connection.send(&request).expect(206).body;
+        assert_eq!(body.len(), 2000);
+        let marked = (begin..).zip(&body).filter(|(_, byte)| **byte == b'!');
+        assert_eq!(marked.map(|(at, _)| at).collect::<Vec<_>>(), marks[1..]);
+    }
+    let head = connection.send(&Request::head(&url)).expect(200);
+    assert_eq!(head.header("Content-Length"), Some(&*LEN.to_string()));
+    if std::env::var_os("WSGI_LONG").is_none() {
+        return;
+    }
+    connection.send_bytes(Request::get(&url).bytes());
+    assert_eq!(connection.read_head().expect("a head").status, 200);
+    let zeros = vec![0; 1 << 20];
+    let mut at = 0;
+    let mut found = Vec::new();
+    while at < LEN {
+        let piece = connection.read_bytes((LEN - at).min(1 << 20) as usize);
+        assert!(!piece.is_empty(), "ended at {at}");
+        if piece != zeros[..piece.len()] {
+            let marked = piece.iter().enumerate().filter(|(_, byte)| **byte == b'!');
+            found.extend(marked.map(|(index, _)| at + index as u64));
+        }
+        at += piece.len() as u64;
+    }
+    assert_eq!(found, marks);
+}
+matrix!(more_than_a_piece: event);
 
 /// REQ-444, REQ-581, REQ-582: the wrapper's close is called, and closes the file, in every way of sending.
 fn close(mpm: Mpm, mode: Mode) {

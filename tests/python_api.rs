@@ -311,3 +311,41 @@ fn threads_of_a_service() {
     });
     server.allow_log("'service'");
 }
+
+/// API-153: records of `LogHandler` name the file and line of the logging call, in a request and outside of one.
+fn sources_of_records(mpm: Mpm, mode: Mode) {
+    let code = "import logging, threading, mod_wsgi\n\
+        logger = logging.Logger('mine')\n\
+        logger.addHandler(mod_wsgi.LogHandler())\n\
+        def application(environ, start_response):\n    \
+            logger.error('from a request\\n\\nsecond line')\n    \
+            thread = threading.Thread(target=lambda:\n        \
+                logger.error('from a thread'))\n    \
+            thread.start()\n    \
+            thread.join()\n    \
+            start_response('200 OK', [])\n    \
+            return [b'logged']\n";
+    let server = Site::new(mpm, mode)
+        .log_level("notice wsgi:debug")
+        .config("ErrorLogFormat \"[%t] [%-m:%l] [pid %P:tid %T] %F: %M\"")
+        .script("/", code)
+        .start();
+    server.allow_log("root.wsgi");
+    assert_eq!(server.get("/").expect(200).text(), "logged");
+    for (line, text, count) in [
+        (5, "from a request", 1),
+        (5, "second line", 1),
+        (7, "from a thread", 1),
+    ] {
+        let records = server.wait_for_logs(text, count);
+        for record in records {
+            let message = record.message();
+            assert!(
+                message.contains(&format!("root.wsgi({line}): ")),
+                "{message}"
+            );
+            assert!(message.ends_with(text), "{message}");
+        }
+    }
+}
+matrix!(sources_of_records: event);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use wsgi_harness::{Level, Mode, Mpm, Server, Site, load, matrix, wait_until};
+use wsgi_harness::{Level, Mode, Mpm, Server, Site, load, matrix, subject, wait_until};
 
 /// A script that answers with `text`.
 fn saying(text: &str) -> String {
@@ -130,7 +130,7 @@ fn one_module_for_all_roles() {
     assert_eq!(loads, "xx", "once by each path");
 }
 
-/// REQ-605, REQ-805: that a script is loaded is told at info, with its path, its interpreter and its process; also when it is
+/// REQ-605: that a script is loaded is told at info, with its path, its interpreter and its process; also when it is
 /// loaded because it changed.
 fn loads_are_told(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
@@ -172,6 +172,34 @@ fn loads_are_told(mpm: Mpm, mode: Mode) {
     }
 }
 matrix!(loads_are_told: event);
+
+/// REQ-805: what the module refuses is an error, what it tries again is told at info, and what a request is at trace1, where
+/// somebody asks for it.
+fn levels(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .log_level("notice wsgi:trace1")
+        .start();
+    let url = server.case("changing", &saying("old"));
+    assert_eq!(server.get(&url).expect(200).text(), "old");
+    let one = server.log().matching("changing.wsgi]");
+    let traced = one.iter().any(|record| record.level == Level::Debug);
+    assert!(traced || !subject().is_ours(), "{one:?}");
+    server.write("apps/changing.wsgi", &saying("new"));
+    assert_eq!(server.get(&url).expect(200).text(), "new");
+    let all = server.log().matching("changing.wsgi]");
+    assert!(
+        all.iter().all(|record| record.level >= Level::Info),
+        "{all:?}"
+    );
+    if mode == Mode::Daemon && subject().is_ours() {
+        let again = server.wait_for_log("The request is sent again");
+        assert_eq!(again.level, Level::Info, "{}", again.line);
+    }
+    server.get("/case/missing").expect(404);
+    assert_eq!(server.wait_for_log("WSGI0135").level, Level::Error);
+}
+matrix!(levels: event);
 
 /// REQ-314, REQ-610, REQ-613, REQ-615, REQ-621, REQ-622, REQ-624, DMN-230, DMN-233, DMN-267, DP-89: a changed script is taken up
 /// by the next request, and no request fails. In daemon mode by another process.

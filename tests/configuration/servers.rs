@@ -102,8 +102,8 @@ def application(environ, start_response):
     }
 }
 
-/// XPN-07, DMN-900: names that come from requests make a limited number of interpreters; the next one is a 503. Those that exist
-/// serve on, and what the configuration names is made beyond it.
+/// XPN-07, DMN-900: names that come from requests make a limited number of interpreters in a process; the next one is a 503, and a
+/// hook script refuses. Those that exist serve on, and what the configuration names is made beyond the limit.
 #[test]
 fn invented_names() {
     if !subject().differs("XPN-07") {
@@ -115,47 +115,65 @@ fn invented_names() {
         .modules(&["setenvif"])
         .shared("hello.wsgi")
         .shared("environ.wsgi")
-        .file(
-            "apps/dispatch.wsgi",
-            "def application_group(environ):\n    return environ['QUERY_STRING']\n",
-        )
+        .file("apps/access.wsgi", "def allow_access(environ, host):\n    return True\n")
+        .file("apps/dispatch.wsgi", "def application_group(environ):\n    return environ['QUERY_STRING']\n")
+        .file("htdocs/guarded/page", "page")
         .config(
-            "WSGIScriptAlias /hello {apps}/hello.wsgi
+            "ServerLimit 1
+            MaxRequestWorkers 16
+            WSGIDestroyInterpreter Off
+            WSGIScriptAlias /hello {apps}/hello.wsgi
             WSGIScriptAlias /option {apps}/hello.wsgi application-group=%{HOST}
             WSGIScriptAlias /default {apps}/environ.wsgi
-            WSGIDestroyInterpreter Off
+            WSGIScriptAlias /embedded {apps}/hello.wsgi process-group=%{GLOBAL}
             SetEnvIf X-Group (.+) FROM_CLIENT=$1
-            <Location /hello>\nWSGIApplicationGroup %{HOST}\n</Location>
+            WSGIApplicationGroup %{HOST}
+            <Location /default>\nWSGIApplicationGroup %{RESOURCE}\n</Location>
             <Location /hello/variable>\nWSGIApplicationGroup %{ENV:FROM_CLIENT}\n</Location>
             <Location /hello/configured>\nWSGIApplicationGroup configured\n</Location>
             <Location /hello/server>\nWSGIApplicationGroup %{SERVER}\n</Location>
-            <Location /hello/dispatched>\nWSGIDispatchScript {apps}/dispatch.wsgi\n</Location>",
+            <Location /hello/dispatched>\nWSGIDispatchScript {apps}/dispatch.wsgi\n</Location>
+            <Location /embedded/configured>\nWSGIApplicationGroup configured\n</Location>
+            <Location /guarded>\nWSGIAccessScript {apps}/access.wsgi application-group=%{HOST}\n</Location>",
         )
         .start();
     let send = |path: &str, host: &str, group: &str| {
         let request = Request::get(path).host(host).header("X-Group", group);
         server.send(&request).status
     };
-    let status = |number: usize| send("/hello", &format!("host{number}.example"), "");
     assert_eq!(send("/hello/configured", "localhost", ""), 200);
-    let refused = (0..257).find(|number| status(*number) != 200);
-    assert_eq!(refused, Some(256));
-    assert_eq!(status(256), 503);
+    // In the daemon, and by an access script in Apache's child.
+    let first_refused = |path: &str| {
+        let status = |number: usize| send(path, &format!("host{number}.example"), "");
+        (0..257).find(|number| status(*number) != 200)
+    };
+    std::thread::scope(|scope| {
+        let guarded = scope.spawn(|| first_refused("/guarded/page"));
+        assert_eq!(first_refused("/hello"), Some(256));
+        assert_eq!(guarded.join().expect("it found one"), Some(256));
+    });
     for (path, host, group, expected) in [
+        ("/hello", "other.example", "", 503),
         ("/option", "other.example", "", 503),
+        ("/embedded", "other.example", "", 503),
+        ("/guarded/page", "other.example", "", 403),
         ("/hello/variable", "localhost", "other", 503),
         ("/hello/dispatched?%{HOST}", "other.example", "", 503),
         ("/hello", "host255.example", "", 200),
+        ("/embedded", "host255.example", "", 200),
+        ("/guarded/page", "host255.example", "", 200),
         ("/hello/variable", "localhost", "configured", 200),
         ("/hello/server", "other.example", "", 200),
         ("/hello/dispatched?chosen", "other.example", "", 200),
         ("/default", "other.example", "", 200),
+        ("/embedded/configured", "other.example", "", 200),
     ] {
         assert_eq!(send(path, host, group), expected, "{path} {host}");
     }
-    let refusals = server.wait_for_logs("WSGI5072", 5);
-    assert_eq!(refusals.len(), 5);
-    server.allow_log("WSGI5072");
+    assert_eq!(server.wait_for_logs("WSGI5072", 8).len(), 8);
+    for code in ["WSGI5072", "WSGI0054", "WSGI0057"] {
+        server.expect_log(code);
+    }
 }
 
 /// DIR-064: a group whose socket cannot be made is not there; Apache is, with the log saying why.

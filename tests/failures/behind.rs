@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wsgi_harness::{Curl, Mode, Mpm, Request, Site, app, matrix, subject, wait_until};
+use wsgi_harness::{Curl, Level, Mode, Mpm, Request, Site, app, matrix, subject, wait_until};
 
 use super::{server, still_answers};
 
@@ -104,3 +104,55 @@ fn behind_the_headers_over_http2(mpm: Mpm, mode: Mode) {
     server.wait_for_log("ValueError: in the middle");
 }
 matrix!(behind_the_headers_over_http2: event worker);
+
+/// REQ-448, REQ-490: what is more or less than its Content-Length is told at trace1, and so is a client that has gone; both at no
+/// other level.
+fn told_at_trace1(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .log_level("notice wsgi:trace1")
+        .config("KeepAliveTimeout 1")
+        .cases()
+        .start();
+    let told = |name: &str| {
+        let mut records = server.log().matching(&format!("{name}.wsgi] "));
+        records.retain(|record| {
+            let text = record.message();
+            ["mismatch", "closed its connection", "Unable to write"]
+                .iter()
+                .any(|told| text.contains(told))
+        });
+        records
+    };
+    for (name, length, body) in [
+        ("exact", 5, "[b'hello']"),
+        ("longer", 3, "[b'hello', b'more']"),
+        ("shorter", 50, "[b'hello']"),
+        (
+            "gone",
+            1_000_000_000,
+            "(b'x' * 65536 for _ in range(10**6))",
+        ),
+    ] {
+        let url = server.case(
+            name,
+            &app(&format!(
+                "start_response('200 OK', [('Content-Length', '{length}')])\nreturn {body}"
+            )),
+        );
+        let mut connection = server.begin(&url);
+        if name == "gone" {
+            assert_eq!(connection.read_bytes(1000).len(), 1000);
+            connection.abort();
+        } else {
+            let answer = connection.answer();
+            assert_eq!(answer.whole, name != "shorter", "{}", answer.shown());
+        }
+        if name != "exact" {
+            let records = wait_until(name, || Some(told(name)).filter(|found| !found.is_empty()));
+            assert_eq!(records.len(), 1, "{records:?}");
+            assert_eq!(records[0].level, Level::Debug, "{records:?}");
+        }
+    }
+    assert!(told("exact").is_empty());
+}
+matrix!(told_at_trace1: event);
