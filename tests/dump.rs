@@ -159,6 +159,8 @@ fn the_report_is_what_happens() {
 fn warnings_do_not_make_a_configuration_fail() {
     let site = Site::embedded().file("htdocs/app.wsgi", HELLO).config(
         "WSGIDaemonProcess idle\n\
+         WSGIDaemonProcess service threads=0\n\
+         WSGIScriptAlias /service {htdocs}/app.wsgi process-group=service\n\
          WSGIScriptAlias /app {htdocs}/app.wsgi\n\
          WSGIScriptAlias /app/admin {htdocs}/app.wsgi\n\
          WSGIScriptAlias /wrong {htdocs}/app.wsgi process-group=nowhere\n\
@@ -176,6 +178,7 @@ fn warnings_do_not_make_a_configuration_fail() {
         "WSGI5034: requests for WSGIScriptAlias /wrong",
         "WSGI5034: the process group 'elsewhere' of <Location /else>",
         "WSGI5035: the script of WSGIScriptAlias /missing",
+        "WSGI5221: requests for WSGIScriptAlias /service ",
     ] {
         assert!(text.contains(warning), "{warning}\n{text}");
         assert!(dump(&site).contains(warning), "{warning}");

@@ -376,6 +376,9 @@ fn requests_to_a_service() {
     assert_eq!(answer.status, 504, "{}", answer.shown());
     server.wait_for_log("WSGI0145");
     server.allow_log("service");
+    if subject().is_ours() {
+        server.expect_log("WSGI5221: requests for WSGIScriptAlias /app ");
+    }
     server.get("/live").expect(200);
 }
 

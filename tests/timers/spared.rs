@@ -71,6 +71,23 @@ fn graceful_without_limit() {
     }
 }
 
+/// DP-89, DMN-267: a request in a process that goes because a script has changed has graceful-timeout; 6.1 cuts it short after
+/// shutdown-timeout.
+#[test]
+fn requests_beside_a_changed_script() {
+    let server = server("threads=2 graceful-timeout=600");
+    let url = server.case("other", OTHER);
+    server.write("data/finish", "");
+    let mut held = hold(&server, "/app?hold");
+    assert_eq!(server.get(&url).expect(200).pid(), held.daemon.pid);
+    server.touch("apps/other.wsgi");
+    assert_ne!(server.get(&url).expect(200).pid(), held.daemon.pid);
+    std::thread::sleep(Duration::from_millis(2500));
+    server.write("data/go", "");
+    let expected = if subject().differs("DP-89") { 200 } else { 502 };
+    held.ends(&server, expected, "script_reload");
+}
+
 /// DMN-471, DMN-501: graceful-timeout runs from the first signal on, however many come.
 #[test]
 fn signals_do_not_prolong_graceful_timeout() {

@@ -325,6 +325,29 @@ fn groups_that_are_not_used_or_not_there() {
     });
 }
 
+/// DP-112: requests that a group with threads=0 never takes.
+#[test]
+fn aliases_of_services_are_told() {
+    let mut service = group("service");
+    service.options.threads = 0;
+    let global = Global {
+        daemon_groups: vec![group("blue"), service],
+        ..Global::default()
+    };
+    let in_group = |url: &str, name: &str| {
+        let mut alias = alias(url, "/srv/a");
+        alias.process_group = Some(name.into());
+        alias
+    };
+    let aliases = vec![in_group("/a", "blue"), in_group("/b", "service")];
+    with(aliases, global, |description, plan| {
+        let found = texts(description, plan);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("WSGI5221: requests for WSGIScriptAlias /b ("));
+        assert!(found[0].contains("'service' has threads=0"));
+    });
+}
+
 #[test]
 fn a_script_in_the_document_root_is_told_unless_an_alias_covers_it() {
     let told = |aliases: Vec<Alias>| {

@@ -200,6 +200,9 @@ pub(super) fn all(
     for text in refused(description, plan) {
         add(NoticeLevel::Warn, text);
     }
+    for text in in_services(description, plan) {
+        add(NoticeLevel::Warn, text);
+    }
     for text in shadowed(description, plan) {
         add(NoticeLevel::Warn, text);
     }
@@ -334,6 +337,28 @@ fn refused(description: &Description<'_>, plan: &Plan) -> Vec<String> {
         if let Some(why) = refusal(description, mount).filter(|_| everywhere) {
             found.push(format!(
                 "WSGI5034: requests for {} get 500: {why}.",
+                shown(mount)
+            ));
+        }
+    }
+    found
+}
+
+/// Aliases of groups that take no requests (DP-112).
+fn in_services(description: &Description<'_>, plan: &Plan) -> Vec<String> {
+    let is_service = |name: &str| {
+        let mut groups = description.global.daemon_groups.iter();
+        groups.any(|group| group.name == name && group.options.threads == 0)
+    };
+    let mut found = Vec::new();
+    for mount in &plan.mounts {
+        let Runs::Group(name) = &mount.runs else {
+            continue;
+        };
+        if is_service(name) {
+            found.push(format!(
+                "WSGI5221: requests for {} wait in vain and get 504: the daemon process group '{name}' has threads=0, so that it \
+                 runs its import scripts and takes no requests.",
                 shown(mount)
             ));
         }
