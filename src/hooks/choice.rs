@@ -10,7 +10,7 @@ use wsgi_core::request::expand::{self, ExpandFacts};
 
 use super::environ;
 use super::translate::AliasOptions;
-use crate::apache::Request;
+use crate::apache::{FileKind, Request};
 use crate::config;
 
 /// Callable of a handler script (DIR-020).
@@ -24,6 +24,8 @@ pub(super) struct Choice {
     pub(super) application_group: String,
     /// Whether data of the client is in that name (XPN-07).
     pub(super) has_client_group: bool,
+    /// Whether clients choose the script name: where a regular expression takes it, or a handler needs no file.
+    takes_any_uri: bool,
     /// Attribute of the script.
     pub(super) callable_object: String,
 }
@@ -44,6 +46,8 @@ impl Choice {
             .and_then(|script| script.application_group.as_deref())
             .or_else(|| alias.and_then(|alias| alias.application_group.as_deref()))
             .or_else(|| effective.application_group());
+        let takes_any_uri = alias.is_some_and(|alias| alias.is_match)
+            || (script.is_some() && request.file().kind == FileKind::Missing);
         with_facts(request, |facts| {
             let callable_object = match (script, alias.and_then(AliasOptions::callable)) {
                 (Some(_), _) => HANDLER_CALLABLE.to_owned(),
@@ -56,7 +60,8 @@ impl Choice {
             Choice {
                 process_group: expand::process_group(process_group, facts).into_owned(),
                 application_group: expand::application_group(application_group, facts).into_owned(),
-                has_client_group: application_group.is_some_and(expand::comes_from_client),
+                has_client_group: expand::comes_from_client(application_group, takes_any_uri),
+                takes_any_uri,
                 callable_object,
             }
         })
@@ -84,7 +89,7 @@ impl Choice {
             }
             if let Some(name) = said.application_group {
                 self.application_group = expand::application_group(Some(&name), facts).into_owned();
-                self.has_client_group = expand::comes_from_client(&name);
+                self.has_client_group = expand::comes_from_client(Some(&name), self.takes_any_uri);
             }
             if let Some(name) = said.callable_object {
                 self.callable_object = expand::callable_object(Some(&name), facts).into_owned();
@@ -107,7 +112,9 @@ pub(super) fn hook_group(request: &Request<'_>, script: &HookScript) -> (String,
     let group = with_facts(request, |facts| {
         expand::hook_group(value, facts).into_owned()
     });
-    (group, value.is_some_and(expand::comes_from_client))
+    // Unset is the main interpreter here.
+    let is_of_client = value.is_some() && expand::comes_from_client(value, false);
+    (group, is_of_client)
 }
 
 /// Lets `body` expand values for a request.

@@ -117,7 +117,9 @@ fn invented_names() {
         .shared("environ.wsgi")
         .file("apps/access.wsgi", "def allow_access(environ, host):\n    return True\n")
         .file("apps/dispatch.wsgi", "def application_group(environ):\n    return environ['QUERY_STRING']\n")
+        .file("apps/handler.wsgi", "def handle_request(e, s):\n    s('200 OK', [])\n    return []\n")
         .file("htdocs/guarded/page", "page")
+        .file("htdocs/handled.page", "page")
         .config(
             "ServerLimit 1
             MaxRequestWorkers 16
@@ -126,8 +128,12 @@ fn invented_names() {
             WSGIScriptAlias /option {apps}/hello.wsgi application-group=%{HOST}
             WSGIScriptAlias /default {apps}/environ.wsgi
             WSGIScriptAlias /embedded {apps}/hello.wsgi process-group=%{GLOBAL}
+            WSGIScriptAliasMatch ^/any/[^/]+ {apps}/hello.wsgi
+            WSGIHandlerScript handler {apps}/handler.wsgi
             SetEnvIf X-Group (.+) FROM_CLIENT=$1
             WSGIApplicationGroup %{HOST}
+            <Location /any>\nWSGIApplicationGroup %{RESOURCE}\n</Location>
+            <LocationMatch ^/handled>\nSetHandler handler\nWSGIApplicationGroup %{RESOURCE}\n</LocationMatch>
             <Location /default>\nWSGIApplicationGroup %{RESOURCE}\n</Location>
             <Location /hello/variable>\nWSGIApplicationGroup %{ENV:FROM_CLIENT}\n</Location>
             <Location /hello/configured>\nWSGIApplicationGroup configured\n</Location>
@@ -159,6 +165,9 @@ fn invented_names() {
         ("/guarded/page", "other.example", "", 403),
         ("/hello/variable", "localhost", "other", 503),
         ("/hello/dispatched?%{HOST}", "other.example", "", 503),
+        ("/any/name", "localhost", "", 503),
+        ("/handled-without-file", "localhost", "", 503),
+        ("/handled.page", "localhost", "", 200),
         ("/hello", "host255.example", "", 200),
         ("/embedded", "host255.example", "", 200),
         ("/guarded/page", "host255.example", "", 200),
@@ -170,7 +179,7 @@ fn invented_names() {
     ] {
         assert_eq!(send(path, host, group), expected, "{path} {host}");
     }
-    assert_eq!(server.wait_for_logs("WSGI5072", 8).len(), 8);
+    assert_eq!(server.wait_for_logs("WSGI5072", 10).len(), 10);
     for code in ["WSGI5072", "WSGI0054", "WSGI0057"] {
         server.expect_log(code);
     }

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 
 use super::path::{collapse_slashes, in_lower_case};
 
+/// The application group where none is set (XPN-21).
+const DEFAULT_GROUP: &str = "%{RESOURCE}";
+
 /// What the forms stand for in one request.
 #[derive(Clone, Copy)]
 pub struct ExpandFacts<'a> {
@@ -35,7 +38,7 @@ pub fn process_group<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> Cow
 /// The application group that a value means (XPN-21); empty is the main interpreter. None, an unset value, means
 /// `%{RESOURCE}`.
 pub fn application_group<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> Cow<'v, str> {
-    expand(value.unwrap_or("%{RESOURCE}"), facts)
+    expand(value.unwrap_or(DEFAULT_GROUP), facts)
 }
 
 /// The application group of an access, auth or dispatch script (XPN-22); empty is the main interpreter.
@@ -62,11 +65,17 @@ pub fn callable_object<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> C
     }
 }
 
-/// Whether a value takes its text from the client's request, so that clients could make any number of
-/// interpreters with it: `%{HOST}` and `%{ENV:…}` (decision on XPN-07). The runtime makes a limited number of those in a
-/// process.
-pub fn comes_from_client(value: &str) -> bool {
-    variable_name(value).is_some() || Form::of(value) == Some(Form::Host)
+/// Whether an application group (None: unset) takes its text from the client's request, so that clients could make any number of
+/// interpreters with it: `%{HOST}` and `%{ENV:…}`, and `%{RESOURCE}` where `takes_any_uri`, that is where the script name is
+/// bound to no file or alias (decision on XPN-07). The runtime makes a limited number of those in a process.
+pub fn comes_from_client(value: Option<&str>, takes_any_uri: bool) -> bool {
+    let value = value.unwrap_or(DEFAULT_GROUP);
+    match Form::of(value) {
+        Some(Form::Host) => true,
+        Some(Form::Resource) => takes_any_uri,
+        Some(Form::Global | Form::Server) => false,
+        None => variable_name(value).is_some(),
+    }
 }
 
 /// All forms (XPN-01 to XPN-05, XPN-09).
@@ -296,19 +305,21 @@ mod tests {
         }
     }
 
-    /// XPN-07 (decision): names from HOST and ENV are counted.
+    /// XPN-07 (decision): names from HOST and ENV are counted, those from the URI where it is the client's to choose.
     #[test]
     fn names_from_the_client_are_known() {
-        for (value, from_client) in [
-            ("%{HOST}", true),
-            ("%{ENV:GROUP}", true),
-            ("%{RESOURCE}", false),
-            ("%{SERVER}", false),
-            ("%{GLOBAL}", false),
-            ("plain", false),
-            ("x%{HOST}", false),
+        for (value, from_client, with_any_uri) in [
+            (Some("%{HOST}"), true, true),
+            (Some("%{ENV:GROUP}"), true, true),
+            (Some("%{RESOURCE}"), false, true),
+            (None, false, true),
+            (Some("%{SERVER}"), false, false),
+            (Some("%{GLOBAL}"), false, false),
+            (Some("plain"), false, false),
+            (Some("x%{HOST}"), false, false),
         ] {
-            assert_eq!(comes_from_client(value), from_client, "{value}");
+            assert_eq!(comes_from_client(value, false), from_client, "{value:?}");
+            assert_eq!(comes_from_client(value, true), with_any_uri, "{value:?}");
         }
     }
 

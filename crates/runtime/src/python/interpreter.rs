@@ -161,7 +161,7 @@ pub(crate) fn get(name: &[u8], origin: Origin) -> Result<&'static Interpreter, U
     let place = place.inspect_err(|_| {
         let text = format!(
             "WSGI5072: Interpreter '{}' is refused: this process has made {LIMIT} interpreters for application groups \
-             that are named by requests, with %{{HOST}} or %{{ENV:...}}.",
+             that are named by requests, such as %{{HOST}}; WSGIApplicationGroup can name one.",
             String::from_utf8_lossy(name)
         );
         process::log(ERROR, &text);

@@ -103,7 +103,7 @@ pub(super) const ROWS: &[Directive] = &[
         default: "`%{RESOURCE}`",
         since: "1.0",
         help: "Python interpreter, in the process, that runs the requests of this context.",
-        doc: "Python interpreter, in the process, that runs the requests of this context. `%{GLOBAL}` is the main interpreter, which extension modules need that do not support sub-interpreters. The default gives each script of each server its own. `%{SERVER}`, `%{HOST}`, `%{RESOURCE}` and `%{ENV:name}` are expanded for each request; for names that requests make, with `%{HOST}` or `%{ENV:name}`, a process makes 256 interpreters at most, and answers 503 to requests for others.",
+        doc: "Python interpreter, in the process, that runs the requests of this context. `%{GLOBAL}` is the main interpreter, which extension modules need that do not support sub-interpreters. The default gives each script of each server its own. `%{SERVER}`, `%{HOST}`, `%{RESOURCE}` and `%{ENV:name}` are expanded for each request; for names that requests make, with `%{HOST}`, `%{ENV:name}`, or `%{RESOURCE}` behind WSGIScriptAliasMatch and for handler scripts without a file, a process makes 256 interpreters at most, and answers 503 to requests for others.",
         example: "WSGIApplicationGroup %{GLOBAL}",
         set: |_, a, p| set::layer_text(a, p, |l| &mut l.application_group),
         ..SERVER
