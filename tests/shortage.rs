@@ -217,6 +217,7 @@ fn no_room_for_a_socket() {
     fs::write(small.0.join("filler"), "").expect("the last inode");
     let server = site.start();
     let record = server.wait_for_log("WSGI0013");
+    assert_eq!(record.level, wsgi_harness::Level::Alert, "{}", record.line);
     for text in [
         "'live'",
         "/small/wsgi.",

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use wsgi_harness::{Request, Server, is_root, matrix, unprivileged_user};
+use wsgi_harness::{Request, Server, is_root, matrix, unprivileged_user, wait_until};
 
 use super::*;
 
@@ -199,8 +199,51 @@ fn sockets_that_cannot_be_made() {
         .start();
     server.get("/embedded").expect(200);
     assert_eq!(server.get("/group").status, 503);
+    let record = server.wait_for_log("WSGI0013");
+    assert_eq!(record.level, wsgi_harness::Level::Alert, "{}", record.line);
     server.expect_log("WSGI0013");
     server.expect_log("WSGI0117");
+}
+
+/// DIR-064, DMN-107: a group whose socket cannot be made when httpd starts anew is not there; the groups before and after it are.
+#[test]
+fn one_socket_that_cannot_be_made() {
+    if !subject().differs("DMN-107") {
+        // The original starts none of the groups after it either.
+        return;
+    }
+    let server = Site::daemon()
+        .shared("hello.wsgi")
+        .config(
+            "WSGIDaemonProcess second threads=2
+            WSGIDaemonProcess third threads=2
+            WSGIScriptAlias /first {apps}/hello.wsgi
+            WSGIScriptAlias /second {apps}/hello.wsgi process-group=second
+            WSGIScriptAlias /third {apps}/hello.wsgi process-group=third",
+        )
+        .start();
+    for path in ["/first", "/second", "/third"] {
+        server.get(path).expect(200);
+    }
+    // Sockets have the number of the generation in their names. A folder cannot be replaced by one.
+    let folder = format!("run/wsgi.{}.1.2.sock", server.pid());
+    std::fs::create_dir(server.path(&folder)).expect("a folder of the server");
+    server.graceful();
+    let record = server.wait_for_log("WSGI0013");
+    assert_eq!(record.level, wsgi_harness::Level::Alert, "{}", record.line);
+    for text in ["'second'", folder.as_str()] {
+        assert!(record.contains(text), "{text} in {}", record.line);
+    }
+    wait_until("the second group is not there", || {
+        (server.get("/second").status == 503).then_some(())
+    });
+    for path in ["/first", "/third"] {
+        server.get(path).expect(200);
+    }
+    for code in ["WSGI0013", "WSGI0117"] {
+        server.expect_log(code);
+    }
+    std::fs::remove_dir(server.path(&folder)).expect("it is empty");
 }
 
 /// DIR-060, DOC-08: without WSGISocketPrefix sockets lie in the folder that Apache was compiled with, whatever DefaultRuntimeDir says.

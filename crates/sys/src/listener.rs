@@ -347,4 +347,75 @@ mod tests {
         assert_eq!(error.code(), 13);
         assert!(error.to_string().contains("/nonexistent/x.sock"), "{error}");
     }
+
+    /// DIR-064: what cannot be listened on has WSGI0014.
+    #[test]
+    fn a_socket_that_cannot_listen_is_told() {
+        let path = tempfile::tempdir().unwrap().path().join("s.sock");
+        // Sockets for datagrams cannot.
+        let (socket, _other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let error = finish(&options(path.clone()), socket.into(), Vec::new()).unwrap_err();
+        assert_eq!(error.code(), 14);
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+
+    /// DIR-064: a socket that cannot be given away has WSGI0015, and no file is left.
+    #[test]
+    fn an_owner_that_cannot_be_set_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+        let path = folder.path().join("s.sock");
+        let mut options = options(path.clone());
+        options.owner = Some(0);
+        // Root may give files away, so this thread is somebody else as far as files go. Others are not allowed to change that, and
+        // need not.
+        // SAFETY: plain call, for this thread only.
+        let own = unsafe { libc::setfsuid(65534) };
+        let result = bind(&options);
+        // SAFETY: as above.
+        unsafe { libc::setfsuid(u32::try_from(own).unwrap()) };
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), 15);
+        let text = error.to_string();
+        assert!(
+            text.contains(path.to_str().unwrap()) && text.contains("root"),
+            "{text}"
+        );
+        assert!(!path.exists());
+    }
+
+    /// DIR-064: without descriptors there is no socket, WSGI0012. In a process of its own, which opens nothing any more.
+    #[test]
+    fn a_socket_that_cannot_be_made_is_told() {
+        const NAME: &str = "listener::tests::a_socket_that_cannot_be_made_is_told";
+        if std::env::var_os(NAME).is_none() {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", NAME])
+                .env(NAME, "1")
+                .output()
+                .unwrap();
+            let says = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && says.contains("1 passed"),
+                "{says}"
+            );
+            return;
+        }
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the limit is valid during the call.
+        check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }).unwrap();
+        limit.rlim_cur = 0;
+        // SAFETY: as above.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).unwrap();
+        let error = bind(&options(PathBuf::from("/nonexistent/x.sock"))).unwrap_err();
+        assert_eq!(error.code(), 12);
+        assert!(error.to_string().contains("/nonexistent/x.sock"), "{error}");
+    }
 }
