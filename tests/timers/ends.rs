@@ -1,4 +1,4 @@
-//! How long an end may take: what of a process's requests and its clean-up is waited for, and when that stops.
+//! How a process ends: what of its requests and its clean-up is waited for and for how long, and what it ends for without a timer.
 
 use std::time::{Duration, Instant};
 
@@ -110,4 +110,42 @@ fn shutdown_timeout_of_exit_functions() {
         server.wait_for_log("shutdown-timeout is over, the process ends by force");
     }
     server.write("data/go", "");
+}
+
+/// Takes the writing ends of all pipes of its process.
+const TAKES_PIPES: &str = "
+import os
+
+def application(environ, start_response):
+    nothing = os.open('/dev/null', os.O_RDWR)
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            is_pipe = os.readlink('/proc/self/fd/' + name).startswith('pipe:')
+            with open('/proc/self/fdinfo/' + name) as file:
+                flags = int(file.read().split('flags:')[1].split()[0], 8)
+        except OSError:
+            continue
+        if is_pipe and flags & os.O_ACCMODE == os.O_WRONLY and int(name) > 2:
+            os.dup2(nothing, int(name), inheritable=False)
+    start_response('200 OK', [])
+    return [str(os.getpid()).encode()]
+";
+
+/// DP-90, DP-106: a process that can no longer be told of signals ends.
+#[test]
+fn signal_pipe_that_is_lost() {
+    if !subject().is_ours() {
+        // Its pipes are others.
+        return;
+    }
+    let server = server("shutdown-timeout=60");
+    let first = server.served_by("/app");
+    let old = daemon(&server, first);
+    let url = server.case("takes", TAKES_PIPES);
+    assert_eq!(server.served_by(&url), first);
+    server.wait_until_gone(&[old]);
+    assert_eq!(reason(&server, first), "signal_pipe_error");
+    is_in_the_log(&server, "signal_pipe_error");
+    server.expect_log("the signal pipe is lost");
+    assert_ne!(server.served_by("/app"), first);
 }

@@ -1,9 +1,12 @@
 //! The life of a daemon: start-up failures, orders, signals, draining, replacement, forced end.
 
+use std::os::fd::AsFd;
+
 use crate::group::{Daemon, Frame, SLOT, body, request, settings};
 use wsgi_core::control::{FromDaemon, Preload, ToDaemon};
 use wsgi_core::life::Reason;
 use wsgi_core::wire::{AnswerEnd, Refusal};
+use wsgi_sys::stream::{self, Shutdown};
 
 /// DMN-500, DMN-510 to 518: SIGTERM ends it in order, exit 0.
 #[test]
@@ -55,6 +58,23 @@ fn a_lost_supervisor_ends_it() {
         "{status:?}"
     );
     std::mem::forget(daemon);
+}
+
+/// DP-90: Python and the log are told that as `signal_pipe_error`. Of the channel only what goes to the process ends here, so that its
+/// records can be read.
+#[test]
+fn a_lost_supervisor_is_a_reason() {
+    let mut daemon = Daemon::ready(settings(1));
+    stream::shutdown(daemon.control.as_fd(), Shutdown::Write);
+    assert_eq!(daemon.end(), 0);
+    for text in [
+        "WSGI0023: the supervisor is gone",
+        "stopping process of group 'test' (signal_pipe_error)",
+        "process_stopping signal_pipe_error",
+    ] {
+        let is_it = |line: &String| line.contains(text);
+        assert!(daemon.log.iter().any(is_it), "{text} in {:#?}", daemon.log);
+    }
 }
 
 /// DMN-503: SIGHUP and SIGUSR2 reach Python.
