@@ -252,6 +252,8 @@ fn python_of_a_group() {
     for path in ["/", "/sub"] {
         let answer = server.get(path).expect(200);
         assert_eq!(answer.fact("prefix"), venv.display().to_string(), "{path}");
+        let program = venv.join("bin/python").display().to_string();
+        assert_eq!(answer.fact("executable"), program, "{path}");
         let found = answer.fact("path");
         let expected =
             server.fill("['{dir}', '{dir}/lib/one', '{dir}/lib/two', '{dir}/lib/three', ");

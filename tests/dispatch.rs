@@ -54,6 +54,7 @@ def callable_object(environ):
 ",
         )
         .file("htdocs/page.handled", "never shown")
+        .file("htdocs/page.options", "never shown")
         .config(
             "WSGIDaemonProcess second processes=1 threads=2
             SetEnvIf X-Group (.*) CHOSEN=$1
@@ -61,9 +62,14 @@ def callable_object(environ):
             WSGIHandlerScript my-handler {apps}/app.wsgi
             WSGIScriptAlias /app {apps}/app.wsgi
             WSGIScriptAlias /option {apps}/app.wsgi application-group=by-option callable-object=other
+            WSGIScriptAlias /group {apps}/app.wsgi process-group=second application-group=by-option
+            WSGIHandlerScript with-options {apps}/app.wsgi process-group=second application-group=by-handler
             WSGIDispatchScript {apps}/dispatch.wsgi
             <Files *.handled>
                 SetHandler my-handler
+            </Files>
+            <Files *.options>
+                SetHandler with-options
             </Files>",
         )
         .start();
@@ -173,6 +179,22 @@ def callable_object(environ):
             says(name, process, group, callable),
             "{path}"
         );
+    }
+    // MRG-10: groups that an alias or a handler script has as options.
+    for (path, callable, option) in [
+        ("/group", "application", "by-option"),
+        ("/page.options", "handle_request", "by-handler"),
+    ] {
+        for (query, process, group) in [
+            ("", "second", option),
+            ("?process=%25{GLOBAL}", "", option),
+            ("?group=chosen", "second", "chosen"),
+            ("?process=%25{GLOBAL}&group=%25{GLOBAL}", "", ""),
+        ] {
+            let url = format!("{path}{query}");
+            let expected = says("application", process, group, callable);
+            assert_eq!(server.get(&url).expect(200).text(), expected, "{url}");
+        }
     }
     // XPN-21: all forms are known.
     let answer = server.get("/app?group=%25{RESOURCE}").expect(200).text();

@@ -23,6 +23,7 @@ def application(environ, start_response):
         "path0": sys.path[0],
         "path": sys.path,
         "prefix": sys.prefix,
+        "executable": sys.executable,
         "priority": os.getpriority(os.PRIO_PROCESS, 0),
         "thread": environ["mod_wsgi.thread_id"],
         "stdin": os.readlink("/proc/self/fd/0"),

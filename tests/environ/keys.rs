@@ -87,10 +87,14 @@ fn threads_and_processes() {
             WSGIDaemonProcess one-process processes=1 threads=2
             WSGIDaemonProcess two-processes processes=2 threads=1
             WSGIDaemonProcess once threads=1 maximum-requests=1
+            WSGIDaemonProcess more-threads threads=2 maximum-requests=1
+            WSGIDaemonProcess more-requests threads=1 maximum-requests=2
             WSGIScriptAlias /1 {apps}/environ.wsgi process-group=one-thread
             WSGIScriptAlias /2 {apps}/environ.wsgi process-group=one-process
             WSGIScriptAlias /3 {apps}/environ.wsgi process-group=two-processes
-            WSGIScriptAlias /4 {apps}/environ.wsgi process-group=once",
+            WSGIScriptAlias /4 {apps}/environ.wsgi process-group=once
+            WSGIScriptAlias /5 {apps}/environ.wsgi process-group=more-threads
+            WSGIScriptAlias /6 {apps}/environ.wsgi process-group=more-requests",
         )
         .start();
     for (path, expected) in [
@@ -99,6 +103,8 @@ fn threads_and_processes() {
         ("/2", [true, true, false]),
         ("/3", [false, true, false]),
         ("/4", [false, false, true]),
+        ("/5", [true, false, false]),
+        ("/6", [false, false, false]),
     ] {
         assert_eq!(flags(&server.get(path).expect(200)), expected, "{path}");
     }

@@ -241,6 +241,12 @@ fn home(mpm: Mpm, mode: Mode) {
     assert_ne!(fact(&server, "main", "base"), venv.display().to_string());
     assert_eq!(fact(&server, "one", "prefix"), venv.display().to_string());
     assert!(fact(&server, "main", "path").contains(&format!("{}/lib/", venv.display())));
+    for interpreter in ["main", "one"] {
+        assert_eq!(
+            fact(&server, interpreter, "executable"),
+            venv.join("bin/python").display().to_string()
+        );
+    }
 }
 matrix!(home: event);
 

@@ -292,8 +292,12 @@ mod tests {
         global.interpreter_blocks.push(block.clone());
         assert!(codes(&global, python(11, false)).is_empty());
         block.process_group = None;
+        let for_all = block.clone();
         block.rule.application_group = Some("x".to_owned());
         global.interpreter_blocks.push(block);
         assert_eq!(codes(&global, python(11, false)), ["WSGI0198"]);
+        global.interpreter_blocks = vec![for_all];
+        assert_eq!(codes(&global, python(11, false)), ["WSGI0198", "WSGI0200"]);
+        assert_eq!(codes(&global, python(12, false)), ["WSGI0200"]);
     }
 }
