@@ -67,6 +67,37 @@ fn resource_limits() {
     );
 }
 
+/// DP-111, DMN-049, DMN-051, DMN-052: services have them too.
+#[test]
+fn limits_of_services() {
+    let server = Site::daemon()
+        .config(
+            "WSGIDaemonProcess service threads=0 cpu-time-limit=100 shutdown-timeout=7 memory-limit=1000001536 \\
+                virtual-memory-limit=4000002048
+            WSGIImportScript {apps}/service.py process-group=service application-group=%{GLOBAL}",
+        )
+        .file(
+            "apps/service.py",
+            "import resource, time
+limits = [resource.getrlimit(name) for name in (resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_AS)]
+with open('{data}/service', 'a') as file:
+    file.write('%r\\n' % limits)
+while True:
+    time.sleep(0.01)
+",
+        )
+        .start();
+    server.allow_log("service");
+    let limits = wait_until("the service", || {
+        let text = fs::read_to_string(server.path("data/service")).ok()?;
+        text.strip_suffix('\n').map(str::to_owned)
+    });
+    assert_eq!(
+        limits,
+        "[(100, 108), (1000001536, 1000001536), (4000002048, 4000002048)]"
+    );
+}
+
 /// DP-70, DP-71, DP-72, DMN-049, DMN-051, DMN-052: without options the limits are those of httpd.
 #[test]
 fn no_limits() {

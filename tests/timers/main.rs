@@ -2,6 +2,7 @@
 //! the reason that its Python code was told, and the request that it cut short or let pass.
 
 mod activity;
+mod ends;
 mod interrupts;
 mod off;
 mod spared;
@@ -244,6 +245,7 @@ fn deadlock_timeout() {
     server.wait_until_gone(&[old]);
     let answer = connection.answer();
     assert_eq!(answer.status, 502, "{}", answer.shown());
+    is_in_the_log(&server, "deadlock_timeout");
     assert_ne!(server.served_by("/app"), blocked);
     assert!(!server.path("data/reasons").exists());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 
 /// Waits for the file `finish`.
-const OTHER: &str = "import os, time
+pub(crate) const OTHER: &str = "import os, time
 
 def application(environ, start_response):
     with open('{data}/other', 'w') as file:
