@@ -357,8 +357,9 @@ def application_group(environ):
         ("list", "TypeError"),
         ("wide", "latin"),
     ] {
+        let before = server.log().count(error);
         server.get(&format!("/app?{case}")).expect(500);
-        server.expect_log(error);
+        server.wait_for_logs(error, before + 1);
         assert_eq!(server.log().count(&format!("second function {case}")), 0);
     }
     for case in ["bytes", "empty", "none"] {
@@ -370,11 +371,18 @@ def application_group(environ):
     } else {
         200
     };
-    for path in ["/broken", "/raising", "/missing"] {
+    for (path, code, error) in [
+        ("/broken", "WSGI0105", "SyntaxError"),
+        ("/raising", "WSGI0109", "while it is loaded"),
+        ("/missing", "WSGI0105", "missing.wsgi"),
+    ] {
+        let texts = [code, error];
+        let before = texts.map(|text| server.log().count(text));
         server.get(path).expect(status);
+        for (text, before) in texts.iter().zip(before) {
+            server.wait_for_logs(text, before + 1);
+        }
     }
-    server.expect_log("WSGI0105");
-    server.expect_log("WSGI0109");
     for allowed in ["WSGI0174", "WSGI5011", "SyntaxError", "WSGI0105"] {
         server.allow_log(allowed);
     }

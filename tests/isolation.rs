@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use wsgi_core::wire::{Hello, Kind, encode_plain};
-use wsgi_harness::{Process, Server, Site, is_root, subject, unprivileged_user, wait_until};
+use wsgi_harness::{Level, Process, Server, Site, is_root, subject, unprivileged_user, wait_until};
 
 const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
 
@@ -274,11 +274,11 @@ fn strangers_are_hung_up_on() {
     }
     .encode(&mut hello);
     refused(&server, &hello);
-    server.expect_log("WSGI0034");
+    assert_eq!(server.wait_for_log("WSGI0034").level, Level::Alert);
     let mut request = Vec::new();
     encode_plain(&mut request, Kind::Request, 0, b"whatever").expect("a small frame");
     refused(&server, &request);
-    server.expect_log("WSGI0033");
+    assert_eq!(server.wait_for_log("WSGI0033").level, Level::Alert);
     refused(&server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     server.expect_log("WSGI0080");
     let mut huge = vec![Kind::Hello as u8, 0, 0, 0];

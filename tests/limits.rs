@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use wsgi_harness::{Process, Server, Site, is_root, subject, wait_until};
+use wsgi_harness::{Process, Request, Server, Site, is_root, subject, wait_until};
 
 const LIMITED: &str = include_str!("apps/limited.wsgi");
 
@@ -287,6 +287,21 @@ def application(environ, start_response):
             "Alias /pages {dir}/jail/htdocs\nWSGIHandlerScript page {dir}/jail/srv/handler.wsgi\nAddHandler page .page\n\
              WSGIHandlerScript beyond {apps}/outside.wsgi\nAddHandler beyond .beyond",
         )
+        .file(
+            "jail/srv/root.wsgi",
+            "def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr(environ.get('DOCUMENT_ROOT')).encode()]
+",
+        )
+        .config("WSGIScriptAlias /root {dir}/jail/srv/root.wsgi")
+        // The folder beside the jail begins with its name, but is not in it.
+        .config(
+            "<VirtualHost 127.0.0.1:{port}>\nServerName outside.example\n</VirtualHost>
+             <VirtualHost 127.0.0.1:{port}>\nServerName within.example\nDocumentRoot {dir}/jail/htdocs\n</VirtualHost>
+             <VirtualHost 127.0.0.1:{port}>\nServerName beside.example\nDocumentRoot {dir}/jailed\n</VirtualHost>",
+        )
+        .file("jailed/page", "")
         .file("jail/htdocs/page.beyond", "text");
     let jail = site.path("jail");
     link_library(
@@ -304,6 +319,18 @@ def application(environ, start_response):
         "{answer}"
     );
     assert!(!facts[3].contains("proc"), "{answer}");
+    for (host, expected) in [
+        ("outside.example", "None"),
+        ("within.example", "'/htdocs'"),
+        ("beside.example", "None"),
+    ] {
+        if host == "beside.example" && !subject().differs("REQ-330") {
+            // The original takes the name of the folder apart.
+            continue;
+        }
+        let answer = server.send(&Request::get("/root").host(host)).expect(200);
+        assert_eq!(answer.text(), expected, "{host}");
+    }
     if subject().differs("REQ-330") {
         let answer = text(&server, "/pages/page.page");
         assert_eq!(answer, "/srv/handler.wsgi /htdocs/page.page");

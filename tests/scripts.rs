@@ -1,6 +1,7 @@
 //! Loading of scripts, and taking up changed ones.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use wsgi_harness::{Level, Mode, Mpm, Server, Site, load, matrix, subject, wait_until};
 
@@ -38,6 +39,44 @@ fn identity(mpm: Mpm, mode: Mode) {
     assert_eq!(server.get(&url).expect(200).text(), "x");
 }
 matrix!(identity: event);
+
+/// REQ-602: bytecode of other code that Python itself would take for this file is not read.
+fn planted_bytecode(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode).cases().start();
+    let url = server.case("planted", &saying("source"));
+    let path = server.path("apps/planted.wsgi");
+    let maker = server.case(
+        "maker",
+        "
+import importlib.util, os
+from importlib import _bootstrap_external, machinery
+
+def application(environ, start_response):
+    path = '{apps}/planted.wsgi'
+    start_response('200 OK', [])
+    if environ['QUERY_STRING']:
+        names = dict()
+        exec(machinery.SourceFileLoader('planted', path).get_code('planted'), names)
+        return names['application'](environ, lambda *rest: None)
+    with open(path) as file:
+        code = compile(file.read().replace('source', 'cached'), path, 'exec')
+    facts = os.stat(path)
+    data = _bootstrap_external._code_to_timestamp_pyc(code, int(facts.st_mtime), facts.st_size)
+    return [(importlib.util.cache_from_source(path) + ' ').encode(), bytes(data)]
+",
+    );
+    let answer = server.get(&maker).expect(200);
+    let end = answer.body.iter().position(|byte| *byte == b' ');
+    let (name, code) = answer.body.split_at(end.expect("a blank behind the name"));
+    let cache = Path::new(std::str::from_utf8(name).expect("a plain name"));
+    assert_eq!(cache.parent().and_then(Path::parent), path.parent());
+    std::fs::create_dir(cache.parent().expect("__pycache__")).expect("a new folder");
+    std::fs::write(cache, &code[1..]).expect("a new file");
+    let text = server.get(&format!("{maker}?load")).expect(200).text();
+    assert_eq!(text, "cached", "Python would take it");
+    assert_eq!(server.get(&url).expect(200).text(), "source");
+}
+matrix!(planted_bytecode: event);
 
 fn walk(server: &Server) -> Vec<String> {
     let mut found = Vec::new();

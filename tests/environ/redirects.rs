@@ -25,6 +25,7 @@ fn redirecting(mpm: Mpm, mode: Mode) -> Server {
         .config(
             "WSGIScriptAlias /app {apps}/environ.wsgi
             WSGIScriptAlias /end {apps}/environ.wsgi
+            WSGIScriptAlias /again {apps}/environ.wsgi
             WSGIScriptAlias /current {apps}/environ.wsgi
             <Location /guarded>
                 AuthType Basic
@@ -32,6 +33,15 @@ fn redirecting(mpm: Mpm, mode: Mode) -> Server {
                 AuthUserFile {dir}/passwords
                 Require valid-user
                 ErrorDocument 404 /app/page?code=404
+            </Location>
+            <Location /guarded/again>
+                ErrorDocument 404 /again/page?code=404
+            </Location>
+            <Location /again>
+                AuthType Basic
+                AuthName test
+                AuthUserFile {dir}/passwords
+                Require valid-user
             </Location>
             <Directory {htdocs}/guarded>
                 RewriteEngine On
@@ -101,6 +111,13 @@ fn users(mpm: Mpm, mode: Mode) {
             "{target}"
         );
     }
+    // The user of the target is no other than that of the request.
+    let again = server.send(&login("/guarded/again/x")).expect(200);
+    assert_eq!(
+        shown(&again, ["REDIRECT_URL", "REMOTE_USER", "AUTH_TYPE"]),
+        ["/guarded/again/x", "user", "Basic"].map(|text| Some(text.to_owned()))
+    );
+    assert_eq!(again.line("REDIRECT_REMOTE_USER"), None);
     let direct = server.send(&login("/app")).expect(200);
     assert_eq!(direct.line("REDIRECT_REMOTE_USER"), None);
     assert_eq!(direct.line("REDIRECT_URL"), None);

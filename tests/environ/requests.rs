@@ -66,6 +66,26 @@ fn headers(mpm: Mpm, mode: Mode) {
 }
 matrix!(headers: event prefork);
 
+/// ENV-26: no name of the client, though httpd has looked it up. ENV-14: without ServerAdmin the value is httpd's own.
+fn looked_up(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["alias", "setenvif"])
+        .shared("environ.wsgi")
+        .config(
+            "HostnameLookups On
+            SetEnvIf Remote_Host (.+) LOOKED_UP=$1
+            WSGIScriptAlias /app {apps}/environ.wsgi",
+        )
+        .start();
+    let answer = server.get("/app").expect(200);
+    let name = answer.unquoted("LOOKED_UP");
+    assert_ne!(name, "127.0.0.1", "this machine has a name for it");
+    assert_eq!(answer.line("REMOTE_HOST"), None);
+    assert_eq!(answer.unquoted("REMOTE_ADDR"), "127.0.0.1");
+    assert_eq!(answer.unquoted("SERVER_ADMIN"), "[no address given]");
+}
+matrix!(looked_up: event);
+
 /// ENV-07, ENV-08, ENV-09, ENV-10, ENV-11, ENV-12, ENV-13, ENV-14, ENV-15, ENV-19, ENV-20, ENV-21, ENV-22,
 /// ENV-26, ENV-27, REQ-101, KD-33: what the server says.
 fn server_variables(mpm: Mpm, mode: Mode) {

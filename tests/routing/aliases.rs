@@ -244,6 +244,49 @@ fn aliases_that_lead_nowhere() {
     server.expect_log("WSGI0135");
 }
 
+/// REQ-640: no request is answered by a process that has not gone through its list yet.
+fn importing(mpm: Mpm, mode: Mode) {
+    let group = if mode == Mode::Daemon {
+        "live"
+    } else {
+        "%{GLOBAL}"
+    };
+    let server = Site::new(mpm, mode)
+        .file(
+            "apps/imported.wsgi",
+            "import os, sys, time
+open('{data}/begun', 'w').close()
+while not os.path.exists('{data}/go'):
+    time.sleep(0.01)
+# Time for a request that should wait, but does not.
+time.sleep(0.3)
+sys.is_ready = 'ready'
+",
+        )
+        .script(
+            "/app",
+            "import sys
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [getattr(sys, 'is_ready', 'too early').encode()]
+",
+        )
+        .config(&format!(
+            "WSGIImportScript {{apps}}/imported.wsgi process-group={group} application-group=%{{GLOBAL}}"
+        ))
+        .start();
+    wait_until("the import", || {
+        server.path("data/begun").exists().then_some(())
+    });
+    let mut connections = [(); 3].map(|()| server.begin("/app"));
+    server.write("data/go", "");
+    for connection in &mut connections {
+        assert_eq!(connection.answer().expect(200).text(), "ready");
+    }
+}
+matrix!(importing: event prefork);
+
 /// DIR-012, DIR-014, DIR-076, DIR-077, REQ-640: scripts with both groups are loaded before the first request.
 fn preloading(mpm: Mpm, mode: Mode) {
     let group = if mode == Mode::Daemon {

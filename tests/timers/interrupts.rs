@@ -61,3 +61,17 @@ fn interrupted_requests() {
         assert_eq!(server.log().count(text), 0, "{text}");
     }
 }
+
+/// REQ-482: an application that catches the exception goes on, and its answer is like any other.
+#[test]
+fn an_interrupt_that_is_survived() {
+    let server = server("request-timeout=1 interrupt-timeout=600");
+    let mut held = hold(&server, "/app?defy");
+    assert_eq!(holder(&server, "defied"), held.daemon.pid);
+    server.write("data/go", "");
+    let answer = held.connection.answer().expect(200);
+    assert!(answer.whole, "{}", answer.shown());
+    assert_eq!(answer.text(), held.daemon.pid.to_string());
+    assert_eq!(server.served_by("/app"), held.daemon.pid);
+    assert_eq!(server.log().count("Traceback"), 0);
+}

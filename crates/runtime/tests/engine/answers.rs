@@ -52,6 +52,32 @@ fn items_of_a_generator_are_flushed() {
     assert_eq!(answer.sends, sends);
 }
 
+/// REQ-402: an empty item is no output: behind it the head may be replaced, and an exception is one before the head.
+#[test]
+fn an_empty_item_sends_no_head() {
+    let failing = |end: &str| {
+        python().get_from(&format!(
+            "import sys
+def application(environ, start_response):
+    start_response('200 OK', [('X-Head', 'first')])
+    yield b''
+    try:
+        raise ValueError('behind nothing')
+    except ValueError:
+        {end}
+    yield b'sorry'
+"
+        ))
+    };
+    let answer = failing("start_response('500 Oops', [('X-Head', 'second')], sys.exc_info())");
+    answer.is_fine();
+    assert_eq!(answer.status.as_deref(), Some("500 Oops"));
+    assert_eq!(answer.header("X-Head"), Some("second"));
+    assert_eq!(answer.text(), "sorry");
+    let answer = failing("raise");
+    assert_eq!((answer.outcome(), answer.status), (Outcome::Failed, None));
+}
+
 /// REQ-465, REQ-801: an exception before the head is 500, with its whole traceback in the log.
 #[test]
 fn an_exception_is_logged_with_its_frames() {

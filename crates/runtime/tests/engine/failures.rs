@@ -1,7 +1,11 @@
 //! Applications and scripts that fail.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use wsgi_runtime_api::Outcome;
 
+use crate::host::Wire;
 use crate::python;
 
 /// REQ-466, REQ-467: after the head an exception cuts the answer short.
@@ -216,6 +220,40 @@ def late():
         assert!(!answer.has_error("WSGI"), "{:?}", answer.log);
         next.is_fine();
         assert!(!python().runtime.interrupt(id));
+    }
+}
+
+/// REQ-482: an interrupt behind the last line of Python that a request runs does not hit the next one of its thread.
+#[test]
+fn an_interrupt_that_comes_too_late_is_forgotten() {
+    // What is left to do for an iterator of a list once its only item is on its way is no Python code.
+    let script = python().script(
+        "def application(environ, start_response):
+    start_response('200 OK', [])
+    return iter([b'sent'])
+",
+    );
+    for group in ["", "too-late"] {
+        let request = || python().request(&script).group(group);
+        request().run().is_fine();
+        let was_raised = Arc::new(AtomicBool::new(false));
+        let (id, raised) = (
+            crate::host::thread_number(python()),
+            Arc::clone(&was_raised),
+        );
+        let interrupt = move || {
+            let other = std::thread::spawn(move || python().runtime.interrupt(id));
+            raised.fetch_or(other.join().unwrap(), Ordering::Relaxed);
+        };
+        let wire = Wire {
+            while_sending: Some(Arc::new(interrupt)),
+            ..Wire::default()
+        };
+        let answer = request().wire(wire).run();
+        assert!(was_raised.load(Ordering::Relaxed), "{group}");
+        assert_eq!((answer.is_fine().text(), group), ("sent".to_owned(), group));
+        let next = request().run();
+        assert_eq!(next.is_fine().text(), "sent", "{group}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_runtime_api::host::{Blocks, Headers, ReadError, SendError, Transport};
@@ -18,6 +19,10 @@ pub(crate) struct Wire {
     pub(crate) fails_after: Option<usize>,
     /// Reading fails after so many bytes.
     pub(crate) read_fails_after: Option<usize>,
+    /// Why; None is a connection that was terminated.
+    pub(crate) read_fails_with: Option<&'static str>,
+    /// Called for each block that is sent, on the request's thread, which has not the GIL then.
+    pub(crate) while_sending: Option<Arc<dyn Fn() + Send + Sync>>,
     /// LogLevel of the request.
     pub(crate) log_level: Option<u8>,
     /// Largest piece of a read.
@@ -136,7 +141,11 @@ impl Transport for Connection {
             .read_fails_after
             .is_some_and(|limit| self.position >= limit)
         {
-            return Err(ReadError::Aborted);
+            let Some(reason) = self.wire.read_fails_with else {
+                return Err(ReadError::Aborted);
+            };
+            self.error = reason.as_bytes().to_vec();
+            return Err(ReadError::Failed);
         }
         let end = match self.wire.piece {
             Some(piece) => self.body.len().min(self.position + piece),
@@ -178,6 +187,9 @@ impl Transport for Connection {
         assert!(self.answer.status.is_some(), "data came before the head");
         assert_eq!(flags & !(SEND_FLUSH | SEND_LAST | SEND_NOTHING_AFTER), 0);
         self.check(blocks.total())?;
+        if let Some(act) = &self.wire.while_sending {
+            act();
+        }
         let bytes: Vec<u8> = blocks.iter().flatten().copied().collect();
         self.answer.sends.push((bytes, flags));
         Ok(())
