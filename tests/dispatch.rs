@@ -74,109 +74,55 @@ def callable_object(environ):
         )
         .start();
     let configured = if mode == Mode::Daemon { "live" } else { "" };
-    let says = |name: &str, process: &str, group: &str, callable: &str| {
+    let says = |process: &str, group: &str, callable: &str| {
+        let name = match callable {
+            "other" => "other",
+            _ => "application",
+        };
         format!("['{name}', '{process}', '{group}', '{process}', '{group}', '{callable}']")
     };
-    for (path, name, process, group, callable) in [
-        ("/app", "application", configured, "", "application"),
-        (
-            "/app?process=second",
-            "application",
-            "second",
-            "",
-            "application",
-        ),
-        (
-            "/app?process=%25{GLOBAL}",
-            "application",
-            "",
-            "",
-            "application",
-        ),
-        (
-            "/app?process=%25{ENV:CHOSEN}",
-            "application",
-            "second",
-            "",
-            "application",
-        ),
-        (
-            "/app?group=one",
-            "application",
-            configured,
-            "one",
-            "application",
-        ),
-        (
-            "/app/b?group=one",
-            "application",
-            configured,
-            "one",
-            "application",
-        ),
-        ("/app?callable=other", "other", configured, "", "other"),
-        (
-            "/app?callable=%25{GLOBAL}",
-            "application",
-            configured,
-            "",
-            "application",
-        ),
-        (
-            "/app?callable=%25{ENV:CALLABLE}",
-            "other",
-            configured,
-            "",
-            "other",
-        ),
+    for (path, process, group, callable) in [
+        ("/app", configured, "", "application"),
+        ("/app?process=second", "second", "", "application"),
+        ("/app?process=%25{GLOBAL}", "", "", "application"),
+        ("/app?process=%25{ENV:CHOSEN}", "second", "", "application"),
+        ("/app?group=one", configured, "one", "application"),
+        ("/app/b?group=one", configured, "one", "application"),
+        ("/app?callable=other", configured, "", "other"),
+        ("/app?callable=%25{GLOBAL}", configured, "", "application"),
+        ("/app?callable=%25{ENV:CALLABLE}", configured, "", "other"),
         (
             "/app?callable=%25{ENV:NOTHING}&group=%25{ENV:NOTHING}",
-            "application",
             configured,
             "%{ENV:NOTHING}",
             "application",
         ),
         (
             "/app?callable=%25&group=%25",
-            "application",
             configured,
             "%",
             "application",
         ),
         (
             "/app/b?process=second&group=two&callable=other",
-            "other",
             "second",
             "two",
             "other",
         ),
-        ("/option", "other", configured, "by-option", "other"),
+        ("/option", configured, "by-option", "other"),
         (
             "/option?group=%25{GLOBAL}&callable=application",
-            "application",
             configured,
             "",
             "application",
         ),
-        (
-            "/page.handled",
-            "application",
-            configured,
-            "",
-            "handle_request",
-        ),
-        (
-            "/page.handled?callable=other",
-            "other",
-            configured,
-            "",
-            "other",
-        ),
+        ("/page.handled", configured, "", "handle_request"),
+        ("/page.handled?callable=other", configured, "", "other"),
     ] {
         let answer = server.send(&Request::get(path).header("X-Group", "second"));
         assert_eq!(
             answer.expect(200).text(),
-            says(name, process, group, callable),
+            says(process, group, callable),
             "{path}"
         );
     }
@@ -192,7 +138,7 @@ def callable_object(environ):
             ("?process=%25{GLOBAL}&group=%25{GLOBAL}", "", ""),
         ] {
             let url = format!("{path}{query}");
-            let expected = says("application", process, group, callable);
+            let expected = says(process, group, callable);
             assert_eq!(server.get(&url).expect(200).text(), expected, "{url}");
         }
     }
