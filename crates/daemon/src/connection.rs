@@ -1,16 +1,28 @@
 //! A connection from an Apache child, and who may have one (design.md section 5).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wsgi_core::wire::Hello;
 use wsgi_sys::stream::{self, Peer, Shutdown};
 
+/// Added to a descriptor in a token: smaller numbers are for other events.
+const FIRST: u64 = 2;
+
+/// Number of the next connection.
+static SERIAL: AtomicU32 = AtomicU32::new(1);
+
+/// The descriptor in a [`Connection::token`].
+pub(crate) fn descriptor_of(token: u64) -> usize {
+    usize::try_from((token & u64::from(u32::MAX)) - FIRST).unwrap_or(usize::MAX)
+}
+
 /// A connection. Used by one thread at a time: the one that accepted it, or was woken for it.
 pub(crate) struct Connection {
     socket: OwnedFd,
     peer: Peer,
+    serial: u32,
     /// Whether its Hello was right.
     known: AtomicBool,
 }
@@ -20,12 +32,19 @@ impl Connection {
         Connection {
             socket,
             peer,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             known: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// What its events bear: its number, which no other connection has, and its descriptor, which the next one may have.
+    pub(crate) fn token(&self) -> u64 {
+        let descriptor = u64::from(self.socket.as_raw_fd().unsigned_abs());
+        (u64::from(self.serial) << 32) | (descriptor + FIRST)
     }
 
     pub(crate) fn is_known(&self) -> bool {

@@ -20,13 +20,11 @@ use wsgi_sys::board::Board;
 use wsgi_sys::descriptors::Wakeup;
 use wsgi_sys::{clock, passwd, stream};
 
-use crate::connection::{Connection, may_connect};
+use crate::connection::{self, Connection, may_connect};
 use crate::log::{self, Level};
 
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
-/// Added to a connection's descriptor.
-const FIRST_CONNECTION: u64 = 2;
 
 /// What a thread woke for.
 pub(crate) enum Event<'d> {
@@ -206,17 +204,19 @@ impl Dispatch {
         match events[0].data() {
             LISTENER => Event::Listener,
             STOP => Event::Stop,
-            token => {
-                let index = usize::try_from(token - FIRST_CONNECTION).unwrap_or(usize::MAX);
-                let connections = self.connections.lock();
-                match connections.get(index) {
-                    Some(Some(connection)) => Event::Connection {
-                        connection: Arc::clone(connection),
-                        hung_up: events[0].events().contains(EpollFlags::EPOLLHUP),
-                    },
-                    _ => Event::Nothing,
-                }
-            }
+            token => self.woken(token, events[0].events()),
+        }
+    }
+
+    fn woken(&self, token: u64, flags: EpollFlags) -> Event<'_> {
+        let connections = self.connections.lock();
+        match connections.get(connection::descriptor_of(token)) {
+            Some(Some(connection)) if connection.token() == token => Event::Connection {
+                connection: Arc::clone(connection),
+                hung_up: flags.contains(EpollFlags::EPOLLHUP),
+            },
+            // It was given up while its event was on the way; the descriptor may be another one's now.
+            _ => Event::Nothing,
         }
     }
 
@@ -373,9 +373,8 @@ impl Dispatch {
     pub(crate) fn keep(&self, connection: &Arc<Connection>) -> bool {
         let descriptor = connection.as_fd().as_raw_fd();
         let index = usize::try_from(descriptor).expect("descriptors are not negative");
-        let token = u64::from(descriptor.unsigned_abs()) + FIRST_CONNECTION;
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT;
-        let mut event = EpollEvent::new(flags, token);
+        let mut event = EpollEvent::new(flags, connection.token());
         let is_new = {
             let mut connections = self.connections.lock();
             if connections.len() <= index {

@@ -187,3 +187,21 @@ fn connections_in_use_are_not_evicted() {
     drop(connection);
     assert!(!group.dispatch.evict(), "a request waits on it");
 }
+
+/// DMN-404: a thread was woken by a connection's end while another one gave it up and had its descriptor for a new one. It does
+/// not wait for the next request of that one, beside the thread that is woken for it.
+#[test]
+fn an_event_of_a_connection_that_was_given_up_is_not_its_successors() {
+    let group = Group::new(2);
+    let (old, _child) = group.kept();
+    let token = old.token();
+    let woken = || group.dispatch.woken(token, EpollFlags::EPOLLIN);
+    assert!(matches!(woken(), Event::Connection { .. }));
+    drop(old);
+    assert!(group.dispatch.evict());
+    assert!(matches!(woken(), Event::Nothing));
+    // As if it had got the same descriptor, which another thread of the tests may take.
+    let (next, _child) = group.kept();
+    group.dispatch.connections.lock()[connection::descriptor_of(token)] = Some(next);
+    assert!(matches!(woken(), Event::Nothing));
+}
