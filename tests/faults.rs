@@ -380,9 +380,10 @@ fn idle_connections_give_way() {
     }
     server.write("data/go", "");
     server.allow_log("WSGI5201");
+    // Records of a daemon come by way of the supervisor.
+    server.wait_for_logs("an idle connection was closed", 2);
     let given_up = server.log().count("an idle connection was closed");
     println!("no descriptors: 6 connections, {given_up} given up");
-    assert!(given_up >= 2, "{given_up}");
     // Once for each newcomer that comes while the connection to give up is still being put aside.
     assert!(server.log().count("WSGI5201") <= newcomers.len());
 }
