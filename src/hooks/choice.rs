@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use wsgi_core::config::{Effective, HandlerScript, HookScript};
+use wsgi_core::record;
 use wsgi_core::request::expand::{self, ExpandFacts};
 
 use super::environ;
@@ -69,16 +70,10 @@ impl Choice {
 
     /// For the log, at the level that tells of single requests (DIR-155).
     pub(super) fn shown(&self) -> String {
-        let place = match self.process_group.as_str() {
-            "" => "embedded".to_owned(),
-            name => format!("daemon group '{name}'"),
-        };
-        let interpreter = match self.application_group.as_str() {
-            "" => "main interpreter".to_owned(),
-            name => format!("sub-interpreter '{name}'"),
-        };
+        let interpreter = record::interpreter(&self.application_group);
+        let location = record::location(&self.process_group);
         let callable = &self.callable_object;
-        format!("Run '{callable}' for a request ({interpreter}, {place}).")
+        format!("Run '{callable}' for a request ({interpreter}, {location}).")
     }
 
     /// Puts what a dispatch script says in the place of what is configured.

@@ -13,6 +13,24 @@ pub const NEEDS_MAIN_INTERPRETER: &str = "<p>The application uses an extension m
      <code>application-group=%{GLOBAL}</code> or <code>WSGIApplicationGroup %{GLOBAL}</code>; the error log has the details \
      (WSGI5220).</p>";
 
+/// `main interpreter` or `sub-interpreter 'NAME'`, by its name, which is empty for the main one (REQ-800).
+pub fn interpreter(name: &str) -> String {
+    if name.is_empty() {
+        "main interpreter".to_owned()
+    } else {
+        format!("sub-interpreter '{name}'")
+    }
+}
+
+/// `embedded` or `daemon group 'NAME'`, by the group's name, which is empty for embedded mode (REQ-800).
+pub fn location(process_group: &str) -> String {
+    if process_group.is_empty() {
+        "embedded".to_owned()
+    } else {
+        format!("daemon group '{process_group}'")
+    }
+}
+
 /// The record's text: `[script FILE] ` and `text`, with the code of `text` in front of it if `flags` say so, and without a
 /// prefix for the lines of a report behind its header.
 pub fn with_script(script: &[u8], flags: u32, text: &[u8]) -> Vec<u8> {

@@ -61,6 +61,17 @@ pub(crate) enum Origin {
     Client,
 }
 
+impl Origin {
+    /// Of the name that a request or a hook script has.
+    pub(crate) fn of(is_from_client: bool) -> Origin {
+        if is_from_client {
+            Origin::Client
+        } else {
+            Origin::Server
+        }
+    }
+}
+
 /// Why an interpreter cannot be had; logged where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unavailable {

@@ -38,10 +38,7 @@ pub(crate) fn call(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome {
 }
 
 fn call_lent(mut hook: Hook<'_>, exchange: &Arc<Exchange>) -> HookOutcome {
-    let origin = match hook.has_client_group() {
-        true => Origin::Client,
-        false => Origin::Server,
-    };
+    let origin = Origin::of(hook.has_client_group());
     let Ok(interpreter) = interpreter::get(hook.application_group(), origin) else {
         return HookOutcome::Unavailable;
     };

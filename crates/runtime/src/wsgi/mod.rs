@@ -84,7 +84,7 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
         );
         Outcome::Unavailable
     };
-    let interpreter = match interpreter::get(name, origin(request)) {
+    let interpreter = match interpreter::get(name, Origin::of(request.has_client_group())) {
         Ok(interpreter) => interpreter,
         Err(Unavailable::Failed) => return unavailable(),
         Err(Unavailable::TooMany) => return Outcome::TooManyInterpreters,
@@ -120,14 +120,6 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
     }
 }
 
-/// Who names the request's interpreter.
-fn origin(request: &Request<'_>) -> Origin {
-    match request.has_client_group() {
-        true => Origin::Client,
-        false => Origin::Server,
-    }
-}
-
 /// Looks at the files of what the request wants, without the GIL.
 fn look(request: &Request<'_>, interpreter: &Interpreter) -> Looked {
     if !request.reloads_scripts() {
@@ -151,7 +143,10 @@ pub(crate) fn stamp(request: &Request<'_>) -> u64 {
         return script::modified(request.script())
             .map_or(0, |time| u64::from_ne_bytes(time.to_ne_bytes()));
     };
-    let interpreter = interpreter::get(request.application_group(), origin(request));
+    let interpreter = interpreter::get(
+        request.application_group(),
+        Origin::of(request.has_client_group()),
+    );
     let state = interpreter.ok().and_then(|interpreter| interpreter.state());
     state.map_or(0, |state| state.targets.stamp(&wanted))
 }

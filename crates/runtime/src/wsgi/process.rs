@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::OnceLock;
 
 use wsgi_core::python::{InterpreterRule, PythonSettings};
+pub(crate) use wsgi_core::record::interpreter as describe_interpreter;
 use wsgi_core::scoreboard::Scoreboard;
 use wsgi_runtime_api::engine::HostCalls;
 
@@ -102,23 +103,9 @@ pub(crate) fn record(line: &[u8]) -> &[u8] {
     &line[..end.min(LONGEST_RECORD)]
 }
 
-/// `main interpreter` or `sub-interpreter 'NAME'` (REQ-800).
-pub(crate) fn describe_interpreter(name: &str) -> String {
-    if name.is_empty() {
-        "main interpreter".to_owned()
-    } else {
-        format!("sub-interpreter '{name}'")
-    }
-}
-
 /// Where the process runs: `embedded` or `daemon group 'NAME'` (REQ-800).
 pub(crate) fn describe_location() -> String {
-    let group = &settings().process_group;
-    if group.is_empty() {
-        "embedded".to_owned()
-    } else {
-        format!("daemon group '{group}'")
-    }
+    wsgi_core::record::location(&settings().process_group)
 }
 
 /// The settings, with the rules for one interpreter resolved.
