@@ -159,7 +159,7 @@ fn an_executable_that_is_none() {
         let record = server.wait_for_log("WSGI5217");
         assert!(record.contains(reason), "{}", record.line);
         assert!(
-            record.contains(&*executable.to_string_lossy()),
+            record.contains(&executable.to_string_lossy()),
             "{}",
             record.line
         );
