@@ -65,7 +65,7 @@ pub(super) fn gather_for_hook<'r>(request: &Request<'r>, group: &str) -> Environ
         (b"SERVER_PROTOCOL", request.protocol()),
         (b"REQUEST_METHOD", request.method()),
         (b"QUERY_STRING", request.args().unwrap_or(b"")),
-        (b"REQUEST_URI", request.unparsed_uri()),
+        (b"REQUEST_URI", sent_target(request)),
         (b"SCRIPT_NAME", script_name),
         (b"PATH_INFO", path_info),
         (b"mod_wsgi.process_group", b""),
