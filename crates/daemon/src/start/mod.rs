@@ -13,6 +13,7 @@ use std::time::Duration;
 use wsgi_core::control::{
     BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, FromDaemon, LISTENER_DESCRIPTOR, Preload,
 };
+use wsgi_runtime_api::python::PythonFiles;
 use wsgi_runtime_api::runtime::{Runtime, RuntimeError};
 use wsgi_sys::board::Board;
 use wsgi_sys::control::ControlSocket;
@@ -169,6 +170,15 @@ fn announce(settings: &DaemonSettings) {
 fn open_runtime(settings: &DaemonSettings) -> Result<Runtime, StartError> {
     let path = Path::new(&settings.runtime);
     trusted_file(path)?;
+    // What cannot be read is said when the runtime is opened.
+    if let Some(library) = PythonFiles::of_runtime(path)
+        .ok()
+        .and_then(|files| files.library)
+    {
+        if library.exists() {
+            trusted_file(&library)?;
+        }
+    }
     Runtime::open(path).map_err(|source| StartError::Runtime {
         source,
         confined: confined(settings),
