@@ -95,7 +95,9 @@ fn mod_alias_takes_its_urls() {
     ] {
         assert_eq!(server.get(path).expect(200).text(), text, "{path}");
     }
-    server.wait_for_logs("WSGI5031: no request can reach", 3);
+    if subject().is_ours() {
+        server.wait_for_logs("WSGI5031: no request can reach", 3);
+    }
     server.get("/shorter/app").expect(404);
     server.get("/away").expect(302);
 }
