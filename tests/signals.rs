@@ -256,15 +256,6 @@ fn interpreters_end_with_their_process() {
     }
 }
 
-/// DP-105, DMN-506: in a process forked by an application a handled signal ends that process, and only that.
-#[test]
-fn signals_to_a_fork() {
-    let server = server("threads=2");
-    let first = server.served_by("/app");
-    assert_eq!(server.get("/app?fork").expect(200).text(), "255");
-    assert_eq!(server.served_by("/app"), first);
-}
-
 /// DP-84, DMN-432: the stack of every request that runs is logged: interpreter, thread, file, line, function.
 #[test]
 fn stack_dump() {
