@@ -346,14 +346,18 @@ fn forks_of_applications() {
     }
 }
 
-/// DP-106, DMN-100, DMN-109, DMN-110: all processes of all groups are there, and only those; each one tells at info who it is.
+/// DP-106, DMN-100, DMN-109, DMN-110: all processes of all groups are there, and only those; each one tells at info who it is. A check
+/// of the configuration starts none.
 #[test]
 fn number_of_processes() {
-    let server = Site::daemon()
+    let site = Site::daemon()
         .daemon_options("processes=3 threads=1")
         .config("WSGIDaemonProcess other threads=2")
-        .script("/", FACTS)
-        .start();
+        .script("/", FACTS);
+    assert!(site.check().accepted);
+    let mut sockets = std::fs::read_dir(site.path("run")).expect("the folder of sockets");
+    assert!(sockets.next().is_none());
+    let server = site.start();
     server.get("/").expect(200);
     wait_until("four daemons", || {
         (server.daemons().len() == 4).then_some(())

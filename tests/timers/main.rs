@@ -461,7 +461,7 @@ fn eviction_timeout() {
     held.ends(&server, 502, "eviction_signal");
 }
 
-/// DP-42, DMN-037, DMN-250, REQ-332: a request that has waited too long for a thread is not run.
+/// DP-42, DMN-037, DMN-234, DMN-250, REQ-332: a request that has waited too long for a thread is not run.
 #[test]
 fn queue_timeout() {
     let server = server("queue-timeout=1");
