@@ -401,6 +401,12 @@ fn error_override(mpm: Mpm, mode: Mode) {
             ("page of the application", "My Reason")
         );
     }
+    let answer = server.send(&Request::head(&url)).expect(404);
+    let expected = match mode {
+        Mode::Daemon => (None, "Not Found"),
+        Mode::Embedded => (Some("b"), "My Reason"),
+    };
+    assert_eq!((answer.header("X-A"), answer.reason.as_str()), expected);
     let url = server.case(
         "fine",
         &app("start_response('399 Odd', [])\nreturn [b'as it is']"),

@@ -18,7 +18,7 @@ fn server(mpm: Mpm, options: &str) -> Server {
         .start()
 }
 
-/// DMN-044, DMN-335, DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for
+/// DMN-044, DMN-335, DMN-336, DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for
 /// response-socket-timeout, which is socket-timeout by default, and that httpd's Timeout.
 fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
     assert_eq!(mode, Mode::Daemon);
@@ -66,6 +66,12 @@ fn does_not_read(mpm: Mpm, timeout: &str, of_httpd: u32) {
     wait_until("the record", || {
         let found = server.log().count("WSGI0118") + server.log().count("WSGI0120");
         (found == 1).then_some(())
+    });
+    // Its status stays what it was.
+    let line = format!("200 GET {url} ");
+    wait_until(&line, || {
+        let text = std::fs::read_to_string(server.path("access.log")).ok()?;
+        text.contains(&line).then_some(())
     });
 }
 

@@ -90,7 +90,7 @@ fn signals_to_a_fork() {
     let first = server.served_by("/app?SIGTERM");
     let mut names = vec!["SIGTERM"];
     if subject().is_ours() {
-        // Threads of the original have these blocked, and so has a fork.
+        // The original's ends at none of these.
         names.extend(["SIGINT", "SIGUSR1", "SIGXCPU", "SIGHUP", "SIGUSR2"]);
     }
     let answer = server.get(&format!("/app?{}", names.join("+"))).expect(200);
