@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 
 use nix::sys::signal::Signal;
@@ -58,6 +58,40 @@ fn numbers_of_groups() {
             assert_eq!(facts.uid(), user.expect("Debian has it").uid.as_raw());
         }
     }
+}
+
+/// DMN-104: what lies where a socket belongs makes room for it, a socket that nobody serves or a file of somebody's. That is a
+/// warning for each.
+#[test]
+fn socket_paths_that_are_taken() {
+    let server = Site::daemon()
+        .config("WSGIDaemonProcess other threads=1\nWSGIScriptAlias /other {apps}/root.wsgi process-group=other")
+        .script("/", PID)
+        .start();
+    let next = |number: u32| {
+        let name = format!("wsgi.{}.1.{number}.sock", server.pid());
+        server.path("run").join(name)
+    };
+    drop(UnixListener::bind(next(1)).expect("a socket"));
+    fs::write(next(2), "somebody's").expect("a file");
+    let before = ["/", "/other"].map(|url| (url, server.served_by(url)));
+    server.graceful();
+    for (number, (url, old)) in (1..).zip(before) {
+        wait_until("a new process", || {
+            let answer = server.get(url);
+            (answer.status == 200 && answer.pid() != old).then_some(())
+        });
+        let path = next(number).display().to_string();
+        let record = wait_until("the warning", || {
+            let records = server.log().matching("WSGI0065").into_iter();
+            records.into_iter().find(|record| record.contains(&path))
+        });
+        assert_eq!(record.level, Level::Warn, "{}", record.line);
+        let facts = fs::metadata(&path).expect("a socket");
+        assert!(facts.file_type().is_socket(), "{path}");
+        assert_eq!(facts.mode() & 0o777, 0o700, "{path}");
+    }
+    server.expect_log("WSGI0065");
 }
 
 /// DIR-065: only httpd's side removes a socket, no daemon that ends does; that somebody else has removed it is no error.
