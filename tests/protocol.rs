@@ -396,7 +396,7 @@ matrix!(write: event prefork);
 /// REQ-440, REQ-441, REQ-442, REQ-444, REQ-445: what is returned.
 fn iterables(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
-    let start = "start_response('200 OK', [])\n";
+    let start = "start_response('200 OK', [('X-A', 'b')])\n";
     for (name, body, text) in [
         ("list", "return [b'a', b'b']", "ab"),
         ("tuple", "return (b'a', b'b')", "ab"),
@@ -406,6 +406,7 @@ fn iterables(mpm: Mpm, mode: Mode) {
         ("iterator", "return iter([b'a', b'b'])", "ab"),
         ("empty-list", "return []", ""),
         ("empty-item", "return [b'']", ""),
+        ("empty-iterator", "return iter([])", ""),
         (
             "getitem",
             "class Old:\n    def __getitem__(self, i):\n        return [b'a', b'b'][i]\nreturn Old()",
@@ -420,6 +421,7 @@ fn iterables(mpm: Mpm, mode: Mode) {
         ("many", "return [b'x'] * 3000", "x"),
     ] {
         let answer = server.run(name, &format!("{start}{body}")).expect(200);
+        assert_eq!(answer.header("X-A"), Some("b"), "{name}");
         // httpd itself gives a length of 0 to an answer without body.
         if !text.is_empty() {
             assert_eq!(answer.framing, Framing::Chunked, "{name}");
