@@ -233,8 +233,8 @@ fn imported_modules(mpm: Mpm, mode: Mode) {
 }
 matrix!(imported_modules: event);
 
-/// REQ-613, REQ-611: a script is asked once by each request whether it wants to be loaded again, before it runs; not by the one
-/// that loads it.
+/// REQ-613, REQ-611, REQ-650: a script is asked once by each request whether it wants to be loaded again, before it runs; not by the
+/// one that loads it. The file that a handler script is for need not be there.
 fn asked_once(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .cases()
@@ -244,19 +244,22 @@ fn asked_once(mpm: Mpm, mode: Mode) {
         .start();
     let url = server.case("counting", &counting("application"));
     for count in 0..4 {
-        for path in [&url, "/page"] {
+        for (path, names) in [
+            (url.as_str(), "{apps}/counting.wsgi for ''"),
+            ("/page", "{htdocs}/page for '{apps}/handler.wsgi'"),
+        ] {
             let request = Request::post(&format!("{path}/more?a=b"), "body");
             let text = server.send(&request).expect(200).text();
-            assert_eq!(text, count.to_string(), "{path}");
+            assert_eq!(text, server.fill(&format!("{count} {names}")));
         }
     }
 }
 matrix!(asked_once: event);
 
-/// A script whose callable answers with how often `reload_required` was called.
+/// A script whose callable answers with how often `reload_required` was called, and with its files.
 fn counting(callable: &str) -> String {
     format!(
-        "count = 0\n\ndef reload_required(resource):\n    global count\n    count += 1\n    return False\n\ndef {callable}(environ, start_response):\n    start_response('200 OK', [])\n    return [b'%d' % count]\n"
+        "count = 0\n\ndef reload_required(resource):\n    global count\n    count += 1\n    return False\n\ndef {callable}(environ, start_response):\n    start_response('200 OK', [])\n    names = environ['SCRIPT_FILENAME'], environ['mod_wsgi.handler_script']\n    return [('%d %s for %r' % (count, *names)).encode()]\n"
     )
 }
 
