@@ -331,6 +331,10 @@ fn the_object() {
             "None",
         ),
         (
+            "class Small(wrapper):\n    def __init__(self, name):\n        super().__init__(io.BytesIO(name), 2)\nclass Never(wrapper):\n    def __init__(self, a, b, c):\n        pass\nresult = list(Small(b'abc')), Never(1, 2, 3).filelike",
+            "([b'ab', b'c'], None)",
+        ),
+        (
             "import mod_wsgi\nresult = wrapper is mod_wsgi.FileWrapper, isinstance(type('S', (wrapper,), {})(io.BytesIO()), wrapper)",
             "(True, True)",
         ),
