@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
 
 use nix::sys::signal::Signal;
-use wsgi_harness::{Server, Site, is_root, subject, unprivileged_user, wait_until};
+use wsgi_harness::{Level, Server, Site, is_root, subject, unprivileged_user, wait_until};
 
 const PID: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n";
 
@@ -99,6 +100,67 @@ fn sockets_that_are_gone_already() {
         fs::remove_file(server.path("run").join(&left[0])).expect("mine");
         server.stop();
     }
+}
+
+/// DIR-063: what lies where a socket is to be made is replaced, with a warning.
+#[test]
+fn stale_sockets() {
+    let server = Site::daemon()
+        .config("WSGIDaemonProcess second threads=1\nWSGIScriptAlias /second {apps}/root.wsgi process-group=second")
+        .script("/", PID)
+        .start();
+    let before = [server.served_by("/"), server.served_by("/second")];
+    // Of a socket without its process, and of anything else.
+    let stale = [1, 2].map(|group| format!("run/wsgi.{}.1.{group}.sock", server.pid()));
+    drop(UnixListener::bind(server.path(&stale[0])).expect("a folder of the server"));
+    server.write(&stale[1], "");
+    server.graceful();
+    for (path, name) in ["/", "/second"].iter().zip(&stale) {
+        wait_until("a new process", || {
+            let answer = server.get(path);
+            (answer.status == 200 && !before.contains(&answer.pid())).then_some(())
+        });
+        let records = server.log().matching("WSGI0065");
+        let record = records.iter().find(|record| record.contains(name));
+        assert_eq!(
+            record.map(|record| record.level),
+            Some(Level::Warn),
+            "{name}"
+        );
+    }
+    server.expect_log("WSGI0065");
+}
+
+/// DIR-065: a socket that cannot be removed is told, and nothing else comes of it.
+#[test]
+fn sockets_that_cannot_be_removed() {
+    let server = Site::daemon()
+        .config("WSGISocketPrefix {dir}/sockets/wsgi")
+        .file("sockets/placeholder", "")
+        .file("htdocs/plain.txt", "plain")
+        .script("/app", PID)
+        .start();
+    let first = server.served_by("/app");
+    let (folder, elsewhere) = (server.path("sockets"), server.path("elsewhere"));
+    // Nobody, not even root, can remove what lies below a file.
+    fs::rename(&folder, &elsewhere).expect("mine");
+    fs::write(&folder, "").expect("mine");
+    server.graceful();
+    let record = server.wait_for_log("WSGI0073");
+    assert_eq!(record.level, Level::Warn, "{}", record.line);
+    let socket = format!("sockets/wsgi.{}.0.1.sock", server.pid());
+    assert!(record.contains(&socket), "{}", record.line);
+    server.get("/plain.txt").expect(200);
+    fs::remove_file(&folder).expect("mine");
+    fs::rename(&elsewhere, &folder).expect("mine");
+    let without = server.children();
+    server.graceful();
+    server.wait_until_gone(&without);
+    assert_ne!(server.served_by("/app"), first);
+    for code in ["WSGI0073", "WSGI0013"] {
+        server.expect_log(code);
+    }
+    server.allow_log("WSGI0117");
 }
 
 /// DMN-040, DMN-041, DP-34: sizes of the socket's buffers, which Linux doubles.

@@ -291,7 +291,7 @@ fn types(mpm: Mpm, mode: Mode) {
 }
 matrix!(types: event);
 
-/// DOC-24, REQ-400, REQ-402, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
+/// DOC-24, REQ-400, REQ-402, REQ-410 to REQ-427, REQ-428, REQ-429, REQ-430, REQ-431, REQ-432, REQ-436: when headers are committed.
 fn commitment(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
     let answer = server.run(
@@ -303,6 +303,16 @@ fn commitment(mpm: Mpm, mode: Mode) {
         (200, None, Some("2")),
         "REQ-428"
     );
+    let answer = server.run(
+        "unchanged",
+        "start_response('201 First', [('X-A', '1')])\nrefused = 0\nfor wrong in (('200 OK', ()), ('2', []), ('200 OK', [('X-B', '1'), ('X', 2)]), ('200 OK', [('X-B', 'a\\nb')]), (b'200 OK', []), ('200 OK', [('X-B', '1')], 1)):\n    try:\n        start_response(*wrong)\n    except Exception:\n        refused += 1\nreturn [str(refused).encode()]",
+    );
+    assert_eq!(
+        (answer.status, answer.header("X-A"), answer.header("X-B")),
+        (201, Some("1"), None),
+        "REQ-410 to REQ-427: the state is unchanged"
+    );
+    assert_eq!(answer.text(), "6");
     let answer = server.run(
         "replaced",
         "start_response('200 OK', [('X-A', '1')])\ntry:\n    raise ValueError('x')\nexcept ValueError:\n    start_response('500 Sorry', [], sys.exc_info())\nreturn [b'sorry']",

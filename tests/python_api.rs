@@ -2,10 +2,10 @@
 
 use wsgi_harness::{Mode, Mpm, Process, Site, matrix, subject, test_venv, wait_until};
 
-/// Whether a process has loaded Python.
+/// Whether a process has Python, as a library or as its executable.
 fn has_python(process: &Process) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
-    maps.contains("libpython3.")
+    maps.contains("libpython3.") || maps.contains("/bin/python3.")
 }
 
 const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
