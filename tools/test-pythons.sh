@@ -32,7 +32,7 @@ inside() {
 }
 
 # numpy and rpds-py refuse sub-interpreters, each in its way.
-packages=(apache2 apache2-dev cargo clang libclang-dev pkg-config procps python3 python3-numpy python3-rpds-py python3-venv)
+packages=(apache2 apache2-dev cargo clang curl libclang-dev openssl pkg-config procps python3 python3-numpy python3-rpds-py python3-venv)
 if [[ ! -e $tree/.made || $(<"$tree/.made") != "${packages[*]}" ]]; then
     command -v debootstrap >/dev/null || apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
     [[ -e $tree/etc/debian_version ]] || debootstrap --variant=minbase --include=ca-certificates sid "$tree" "$mirror"

@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use wsgi_core::record;
 use wsgi_core::wire::{
@@ -22,7 +23,7 @@ use crate::connection::Connection;
 use crate::dispatch::Claim;
 use crate::inbox::ReceiveError;
 use crate::log;
-use crate::process::Process;
+use crate::process::{Desk, Process};
 
 /// Data up to this length is copied behind its head, so that both leave as one slice, bytes.
 const COPY_LIMIT: usize = 16 << 10;
@@ -80,7 +81,8 @@ impl Outbox {
 /// The answer to one request.
 pub(crate) struct Answer<'a> {
     process: &'a Process,
-    connection: &'a Connection,
+    connection: &'a Arc<Connection>,
+    desk: &'a Desk,
     outbox: &'a mut Outbox,
     body: Body<'a>,
     claim: Claim<'a>,
@@ -92,9 +94,20 @@ pub(crate) struct Answer<'a> {
     /// The head is all that waits in the outbox: it can be taken back.
     head_waits: bool,
     end_given: bool,
+    /// The desk keeps the last block back.
+    is_held: bool,
     /// Sending has failed: the connection is of no use any more.
     failed: Option<SendError>,
     error: Option<String>,
+}
+
+/// Between which two an answer goes, and whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) connection: &'a Arc<Connection>,
+    /// Of the request's thread.
+    pub(crate) desk: &'a Desk,
 }
 
 /// What an ended answer leaves to its thread.
@@ -107,8 +120,7 @@ pub(crate) struct Finished {
 
 impl<'a> Answer<'a> {
     pub(crate) fn new(
-        process: &'a Process,
-        connection: &'a Connection,
+        way: Way<'a>,
         outbox: &'a mut Outbox,
         body: Body<'a>,
         claim: Claim<'a>,
@@ -116,8 +128,9 @@ impl<'a> Answer<'a> {
         script: &'a [u8],
     ) -> Answer<'a> {
         Answer {
-            process,
-            connection,
+            process: way.process,
+            connection: way.connection,
+            desk: way.desk,
             outbox,
             body,
             claim,
@@ -126,6 +139,7 @@ impl<'a> Answer<'a> {
             head_given: false,
             head_waits: false,
             end_given: false,
+            is_held: false,
             failed: None,
             error: None,
         }
@@ -133,6 +147,7 @@ impl<'a> Answer<'a> {
 
     /// Ends the answer as the engine's outcome says.
     pub(crate) fn finish(mut self, outcome: Outcome) -> Finished {
+        self.recall();
         if self.head_waits && outcome != Outcome::Complete {
             // Nothing of the answer has left: the client gets an error page instead of the beginning of an answer.
             self.outbox.late.clear();
@@ -193,6 +208,24 @@ impl<'a> Answer<'a> {
         self.head_waits = false;
         let sent = self.outbox.flush(self.connection.as_fd());
         self.note(sent)
+    }
+
+    /// Takes back what the desk holds. It waits in the outbox, to leave with what follows; if some of it has left, the rest follows
+    /// at once.
+    fn recall(&mut self) {
+        if std::mem::take(&mut self.is_held) && self.desk.hold.take(&mut self.outbox.late) {
+            // A failure is remembered.
+            let _ = self.flush();
+        }
+    }
+
+    /// Sends what the desk holds, before anything else is sent.
+    fn let_go(&mut self) {
+        if self.is_held {
+            self.recall();
+            // A failure is remembered.
+            let _ = self.flush();
+        }
     }
 
     /// Remembers a failure of sending.
@@ -282,6 +315,7 @@ fn flush_flag(flags: u32) -> u8 {
 
 impl Transport for Answer<'_> {
     fn read_body(&mut self, buffer: &mut BodyBuffer<'_>) -> Result<(), ReadError> {
+        self.let_go();
         if self.awaits_continue {
             self.awaits_continue = false;
             encode_plain(&mut self.outbox.early, Kind::Continue, 0, b"")
@@ -340,6 +374,7 @@ impl Transport for Answer<'_> {
     }
 
     fn send_data(&mut self, blocks: Blocks<'_>, flags: u32) -> Result<(), SendError> {
+        self.let_go();
         self.check()?;
         let total = blocks.total();
         self.head_waits &= total == 0;
@@ -374,6 +409,34 @@ impl Transport for Answer<'_> {
         self.flush()
     }
 
+    fn hold_data(&mut self, block: &[u8]) -> bool {
+        let is_possible = self.failed.is_none()
+            && !self.is_held
+            && self.outbox.late.len() + block.len() <= COPY_LIMIT
+            && self.process.hold_timer.is_watched()
+            && !self.process.is_copy();
+        if !is_possible {
+            return false;
+        }
+        let header = Header {
+            kind: Kind::Data,
+            flags: FLAG_FLUSH,
+            len: block.len(),
+        };
+        if !self.outbox.early.is_empty() {
+            // A Welcome is the first of all.
+            self.outbox.early.append(&mut self.outbox.late);
+            std::mem::swap(&mut self.outbox.early, &mut self.outbox.late);
+        }
+        self.outbox.late.extend_from_slice(&header.encode());
+        self.outbox.late.extend_from_slice(block);
+        self.head_waits = false;
+        self.desk.hold.keep(&mut self.outbox.late, self.connection);
+        self.is_held = true;
+        self.process.hold_timer.arm();
+        true
+    }
+
     fn send_file(
         &mut self,
         file: BorrowedFd<'_>,
@@ -381,6 +444,7 @@ impl Transport for Answer<'_> {
         len: u64,
         flags: u32,
     ) -> Result<(), SendError> {
+        self.let_go();
         self.check()?;
         // An open file of its own for the child: a descriptor passed as it is would share its position with the
         // application's (REQ-585). Where /proc is missing or refuses, the position is shared.
@@ -407,6 +471,7 @@ impl Transport for Answer<'_> {
             orphan(self.script);
             return;
         }
+        self.let_go();
         let flags = u8::try_from(flags).expect("there are fewer than eight flags");
         Log { level, flags, text }.encode(&mut self.outbox.early);
         let early = std::mem::take(&mut self.outbox.early);

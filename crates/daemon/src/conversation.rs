@@ -14,7 +14,7 @@ use wsgi_runtime_api::{
 };
 use wsgi_sys::clock;
 
-use crate::answer::{Answer, Finished, Outbox};
+use crate::answer::{Answer, Finished, Outbox, Way};
 use crate::body::Body;
 use crate::connection::{Connection, knows_secret};
 use crate::dispatch::Claim;
@@ -182,7 +182,7 @@ impl<'p> Speaker<'p> {
 
     fn answer(
         &mut self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         header: Header,
         claim: Claim<'p>,
     ) -> Result<After, Trouble> {
@@ -192,9 +192,13 @@ impl<'p> Speaker<'p> {
         let head = RequestHead::decode(&self.head[place]).map_err(ReceiveError::Wire)?;
         let awaits = header.flags & FLAG_AWAITS_CONTINUE != 0;
         let body = Body::new(&mut self.inbox);
-        let mut answer = Answer::new(
+        let way = Way {
             process,
             connection,
+            desk: self.desk,
+        };
+        let mut answer = Answer::new(
+            way,
             &mut self.outbox,
             body,
             claim,

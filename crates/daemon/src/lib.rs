@@ -3,7 +3,8 @@
 //! the program of two executables: `mod_wsgi-daemon`, and that of a Python (`crates/preload`).
 //!
 //! Threads: the main thread starts Python and then waits for orders and signals; request threads 1…n share one epoll set;
-//! one clock looks after all deadlines; one thread delivers signals to Python, another touches the GIL for the clock.
+//! one clock looks after all deadlines; one thread delivers signals to Python, another touches the GIL for the clock, one sends
+//! what answers keep back.
 
 mod answer;
 mod body;
@@ -11,6 +12,7 @@ mod clock;
 mod connection;
 mod conversation;
 mod dispatch;
+mod hold;
 mod inbox;
 mod life;
 mod log;

@@ -10,6 +10,7 @@ use wsgi_sys::lineage::Original;
 use wsgi_sys::{clock, process as own};
 
 use crate::dispatch::Dispatch;
+use crate::hold::{Hold, HoldTimer};
 use crate::life::Life;
 use crate::log::{self, Level};
 
@@ -20,6 +21,7 @@ pub(crate) struct Process {
     pub(crate) dispatch: Dispatch,
     pub(crate) life: Life,
     pub(crate) desks: Vec<Desk>,
+    pub(crate) hold_timer: HoldTimer,
     /// Requests finished, for `maximum-requests`.
     finished: AtomicU64,
     /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
@@ -36,6 +38,8 @@ pub(crate) struct Desk {
     busy_since: AtomicU64,
     /// 1 while it waits for an event.
     waiting: AtomicU32,
+    /// The last block of its answer.
+    pub(crate) hold: Hold,
 }
 
 impl Desk {
@@ -115,6 +119,7 @@ impl Process {
             dispatch,
             life,
             desks,
+            hold_timer: HoldTimer::new(),
             finished: AtomicU64::new(0),
             first_request: AtomicU64::new(0),
             original: Original::mark(),

@@ -15,6 +15,7 @@ use wsgi_sys::control::{ChannelError, ControlSocket, Received};
 use wsgi_sys::signals::SignalPipe;
 
 use crate::clock::Clock;
+use crate::hold::HoldTimer;
 use crate::log::{self, Level};
 use crate::probe::Probe;
 use crate::process::Process;
@@ -44,6 +45,7 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
     }
     let (signal_sender, dispatcher) = start_dispatcher(&process);
     let probe = Probe::start(&process);
+    HoldTimer::start(&process);
     let clock = Clock::start(&process, probe.as_ref().map(|(probe, _)| probe.clone()));
 
     process.life.serve();

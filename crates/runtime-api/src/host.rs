@@ -62,6 +62,11 @@ pub trait Transport {
     /// The client is gone.
     fn send_data(&mut self, blocks: Blocks<'_>, flags: u32) -> Result<(), SendError>;
 
+    /// Keeps the last block of an answer back. Called with the GIL: must not wait. False where it cannot; the default.
+    fn hold_data(&mut self, _block: &[u8]) -> bool {
+        false
+    }
+
     /// Sends a span of a regular file; `flags` are `SEND_*`.
     ///
     /// # Errors
@@ -223,6 +228,7 @@ impl<T: Transport> Calls<T> {
         read_body: Self::read_body,
         send_head: Self::send_head,
         send_data: Self::send_data,
+        hold_data: Self::hold_data,
         send_file: Self::send_file,
         log: Self::log,
         log_enabled: Self::log_enabled,
@@ -284,6 +290,16 @@ impl<T: Transport> Calls<T> {
             // SAFETY: the runtime lends that many blocks for the call.
             let blocks = unsafe { slice(blocks, blocks_len) };
             code(transport.send_data(Blocks { blocks }, flags))
+        })
+    }
+
+    unsafe extern "C" fn hold_data(context: *mut c_void, block: Bytes) -> c_int {
+        guard(0, || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            // SAFETY: the runtime lends the block for the call.
+            let block = unsafe { block.get() }.unwrap_or_default();
+            c_int::from(transport.hold_data(block))
         })
     }
 

@@ -23,7 +23,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -148,6 +148,10 @@ pub struct TransportTable {
         blocks_len: usize,
         flags: u32,
     ) -> c_int,
+    /// Keeps a block that completes the Content-Length of its answer while Python code may go on for a moment: it leaves with what
+    /// is sent next, or by itself soon. The bytes are not used after the call. Never waits, so that it may be called with the
+    /// GIL. 0 if the block was not taken, and has to be sent.
+    pub hold_data: unsafe extern "C" fn(context: *mut c_void, block: Bytes) -> c_int,
     /// Sends `len` bytes of a regular file from `offset`. The host duplicates the descriptor if it keeps it, and does not
     /// move its position. Takes the `SEND_*` flags of `send_data`.
     pub send_file: unsafe extern "C" fn(

@@ -152,6 +152,33 @@ fn a_file_is_passed_by_descriptor() {
     assert_eq!(&text, b"234");
 }
 
+/// REQ-441: a last block that is kept back, for it to leave with the end, does not wait for an application that takes its time.
+#[test]
+fn a_block_that_is_kept_back_leaves() {
+    let daemon = Daemon::ready(settings(1));
+    let gate = daemon.folder.path().join("gate");
+    let mut child = daemon.child();
+    for round in 0..3 {
+        let wire = request_for("held", gate.to_str().unwrap(), 0);
+        child.send(&[wire, body(b"", 1)].concat());
+        if round == 0 {
+            child.expect_welcome();
+        }
+        assert_eq!(child.next(), Frame::Head("200 OK".into(), Some(4)));
+        // The application has not ended, and cannot before the file is there.
+        assert_eq!(child.next(), Frame::Data(b"last".to_vec()));
+        std::fs::write(&gate, "").unwrap();
+        assert_eq!(child.next(), Frame::End(AnswerEnd::Complete));
+        // With the file there it all comes at once.
+        let wire = request_for("held", gate.to_str().unwrap(), 0);
+        child.send(&[wire, body(b"", 1)].concat());
+        assert_eq!(child.next(), Frame::Head("200 OK".into(), Some(4)));
+        assert_eq!(child.next(), Frame::Data(b"last".to_vec()));
+        assert_eq!(child.next(), Frame::End(AnswerEnd::Complete));
+        std::fs::remove_file(&gate).unwrap();
+    }
+}
+
 /// REQ-465, REQ-466: failures before and after the head are told apart; log records belong to their request.
 #[test]
 fn failures_have_their_own_ends() {

@@ -110,7 +110,7 @@ fn a_request_keeps_its_thread_busy() {
     assert_eq!(daemon.end(), 0);
 }
 
-/// DMN-402, DMN-406: beside the request threads a clock and a dispatcher of signals, and a probe where a timer needs Python.
+/// DMN-402, DMN-406: beside the request threads a clock, a dispatcher of signals and one for what answers keep back, and a probe where a timer needs Python.
 #[test]
 fn helper_threads() {
     for (deadlock, request, probe) in [(0, 0, 0), (300, 0, 1), (0, 60, 1)] {
@@ -125,10 +125,11 @@ fn helper_threads() {
         for (name, number) in [
             ("wsgi-clock", 1),
             ("wsgi-signals", 1),
+            ("wsgi-held", 1),
             ("wsgi-probe", probe),
         ] {
             assert_eq!(count(name), number, "{names:?}");
         }
-        assert_eq!(names.len(), 3 + 2 + probe + 1, "{names:?}");
+        assert_eq!(names.len(), 3 + 3 + probe + 1, "{names:?}");
     }
 }

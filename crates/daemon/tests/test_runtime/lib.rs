@@ -212,6 +212,19 @@ unsafe extern "C" fn handle(
             exchange.data(b"done", SEND_LAST);
             Outcome::Complete
         }
+        // Goes on with its last block kept back until there is a file of the script's name.
+        b"held" => {
+            exchange.head(4);
+            // SAFETY: as the table says.
+            if unsafe { (table.hold_data)(context, Bytes::of(b"last")) } == 0 {
+                return Outcome::Failed;
+            }
+            let path = String::from_utf8_lossy(lent(request.script_filename)).into_owned();
+            while !std::path::Path::new(&path).exists() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            Outcome::Complete
+        }
         b"fail" => {
             exchange.log("it failed");
             Outcome::Failed

@@ -106,6 +106,13 @@ impl Transport<'_> {
         sent(unsafe { (self.table.send_data)(self.context, first, blocks.len(), flags) })
     }
 
+    /// Leaves the last block of an answer to the host, which sends it with what follows or soon. Never waits. False if it was not
+    /// taken, and has to be sent.
+    pub fn hold_data(&mut self, block: &[u8]) -> bool {
+        // SAFETY: table and context belong together; the block lives during the call.
+        unsafe { (self.table.hold_data)(self.context, Bytes::of(block)) != 0 }
+    }
+
     /// Sends a span of a regular file; `flags` are `SEND_*`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The transport of a request, lent to Python objects that may outlive the request.
 //!
 //! Objects hold a [`Lent`]; when the call of `handle` ends, [`lend`] takes the transport back and whoever comes later finds
-//! nothing. A use in progress on another thread is waited for. The lock is never taken by a thread that holds a GIL.
+//! nothing. A use in progress on another thread is waited for. No thread that holds a GIL waits for the lock.
 
 use parking_lot::Mutex;
 use wsgi_runtime_api::engine::Transport;
@@ -14,6 +14,12 @@ impl Lent {
     /// called with the GIL held.
     pub(crate) fn with<R>(&self, body: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
         self.0.lock().as_mut().map(body)
+    }
+
+    /// Runs `body` with the transport if no other thread uses it; None otherwise, and if the request has ended. `body` must not
+    /// wait: the thread holds the GIL.
+    pub(crate) fn try_with<R>(&self, body: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
+        self.0.try_lock()?.as_mut().map(body)
     }
 }
 

@@ -2,7 +2,7 @@
 //! the log. Objects keep it, and find it ended when the request is over.
 //!
 //! Everything that waits or calls the host is done without the GIL, by [`Exchange::detached`]; no lock in here is taken
-//! with it, but for the short ones that guard plain values.
+//! with it, but for the short ones that guard plain values. [`Exchange::hold_last`] calls the host with it, and never waits.
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -15,9 +15,9 @@ use wsgi_core::answer::head::LengthError;
 use wsgi_core::answer::length::LengthGuard;
 use wsgi_runtime_api::engine::{Block, Transport};
 use wsgi_runtime_api::host::SendError;
-use wsgi_runtime_api::{
-    LOG_CODE_FIRST, LOG_CONTINUATION, Outcome, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER,
-};
+use wsgi_runtime_api::{Outcome, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER};
+
+mod log;
 
 use super::body::InputState;
 use super::counters::Counters;
@@ -25,6 +25,9 @@ use super::head::Head;
 use super::lines::Lines;
 use super::process::{self, ERROR, TRACE};
 use crate::python::lend::Lent;
+
+/// A longer last block is sent at once, bytes.
+const MOST_HELD: usize = 8 << 10;
 
 /// A request in progress.
 pub(crate) struct Exchange {
@@ -76,6 +79,23 @@ struct Answer {
 }
 
 impl Answer {
+    /// Whether a block of this length is the last one, by a Content-Length that was given.
+    fn would_complete(&self, len: usize) -> bool {
+        let missing = match (&self.guard, &self.head) {
+            (Some(guard), _) => guard.missing(),
+            (None, Some(head)) => head.content_length().ok().flatten().unwrap_or(0),
+            (None, None) => 0,
+        };
+        (1..=len as u64).contains(&missing)
+    }
+
+    /// Remembers that nothing can be sent any more.
+    fn note<R>(&mut self, result: &Result<R, OutputError>) {
+        if let Err(error @ (OutputError::Gone | OutputError::Failed(_))) = result {
+            self.broken = Some(error.clone());
+        }
+    }
+
     fn can_miss_bytes(&self) -> bool {
         let code = self.head.as_ref().map_or(500, |head| head.code);
         !matches!(code, 204 | 304 | 100..=199)
@@ -218,6 +238,45 @@ impl Exchange {
         })
     }
 
+    /// Leaves a block with the host that completes the Content-Length, so that it can go with the end of the answer. The thread holds
+    /// the GIL, and does not wait. False where that is not possible: the block has to be sent.
+    ///
+    /// # Errors
+    /// The head cannot be sent.
+    pub(crate) fn hold_last(&self, block: &[u8]) -> Result<bool, OutputError> {
+        if block.len() > MOST_HELD {
+            return Ok(false);
+        }
+        let Some(mut answer) = self.answer.try_lock() else {
+            return Ok(false);
+        };
+        if answer.broken.is_some() || !answer.would_complete(block.len()) {
+            return Ok(false);
+        }
+        let held = self.lent.try_with(|transport| {
+            commit(&mut answer, transport)?;
+            let guard = answer.guard.get_or_insert_with(|| LengthGuard::new(None));
+            let mut after = *guard;
+            let allowed = after.take(block.len());
+            let held = transport.hold_data(&block[..allowed]);
+            if held {
+                *guard = after;
+                answer.is_complete = true;
+            }
+            Ok(held)
+        });
+        let held = held.unwrap_or(Ok(false));
+        answer.note(&held);
+        drop(answer);
+        if let Ok(true) = held {
+            self.count_block(block.len());
+            if self.counts_activity {
+                process::activity();
+            }
+        }
+        held
+    }
+
     /// Sends `length` bytes of a file as the body.
     pub(crate) fn send_file(
         &self,
@@ -269,9 +328,7 @@ impl Exchange {
         let started = Instant::now();
         let result = self.lent.with(|transport| body(&mut answer, transport));
         let result = result.unwrap_or(Err(OutputError::Ended));
-        if let Err(error @ (OutputError::Gone | OutputError::Failed(_))) = &result {
-            answer.broken = Some(error.clone());
-        }
+        answer.note(&result);
         drop(answer);
         Counters::add(&self.counters.output_nanoseconds, started.elapsed());
         result
@@ -379,92 +436,9 @@ impl Exchange {
         self.needs_main.store(true, Ordering::Relaxed);
     }
 
-    /// One record of the request's log; the thread holds no GIL.
-    pub(crate) fn log(&self, level: c_int, flags: u32, text: &[u8]) {
-        self.log_whole(level, flags, process::record(text));
-    }
-
-    /// As [`Exchange::log`], for a record that was cut before.
-    pub(crate) fn log_whole(&self, level: c_int, flags: u32, text: &[u8]) {
-        if self
-            .lent
-            .with(|transport| transport.log(level, flags, text))
-            .is_none()
-        {
-            process::log_whole(level, text);
-        }
-    }
-
-    /// Whether a record of this level would be written.
-    pub(crate) fn is_logged(&self, py: Python<'_>, level: c_int) -> bool {
-        // Asked once: a program may try to log in every line.
-        let ask = || {
-            let find = |transport: &mut Transport<'_>| {
-                let mut levels = (0..=TRACE).rev();
-                levels
-                    .find(|level| transport.log_enabled(*level))
-                    .unwrap_or(-1)
-            };
-            self.lent.with(find).unwrap_or(TRACE)
-        };
-        let finest = match self.log_level.get() {
-            Some(known) => *known,
-            None => {
-                let found = self.detached(py, ask);
-                *self.log_level.get_or_init(|| found)
-            }
-        };
-        level <= finest
-    }
-
     /// A variable of mod_ssl, which may have none; None if the request is over. The thread holds no GIL.
     pub(crate) fn tls_variable(&self, name: &[u8]) -> Option<Option<Vec<u8>>> {
         self.lent.with(|transport| transport.tls_variable(name))
-    }
-
-    fn log_enabled(&self, level: c_int, text: &str) {
-        if process::is_logged(level) {
-            self.log(level, 0, text.as_bytes());
-        }
-    }
-
-    /// A header record, its code first, and the lines that belong to it, with nothing in between; the thread holds no GIL.
-    pub(crate) fn log_report(&self, level: c_int, header: &str, lines: &[String]) {
-        let logged = self.lent.with(|transport| {
-            transport.log(level, LOG_CODE_FIRST, process::record(header.as_bytes()));
-            for line in lines {
-                transport.log(level, LOG_CONTINUATION, process::record(line.as_bytes()));
-            }
-        });
-        if logged.is_none() {
-            process::log(level, header);
-            lines.iter().for_each(|line| process::log(level, line));
-        }
-    }
-
-    /// Takes output of a log stream: whole lines become records, the rest waits (REQ-541); the thread holds no GIL.
-    pub(crate) fn write_log(&self, text: &[u8]) {
-        let mut lines = self.lines.lock();
-        for line in lines.add(text) {
-            self.log(ERROR, 0, &line);
-        }
-        self.has_lines.store(lines.has_any(), Ordering::Release);
-    }
-
-    /// Whether a line was begun and not ended.
-    pub(crate) fn has_begun_line(&self) -> bool {
-        self.has_lines.load(Ordering::Acquire)
-    }
-
-    /// Makes a record of a line that was begun; the thread holds no GIL.
-    pub(crate) fn flush_lines(&self) {
-        if self.has_begun_line() {
-            let mut lines = self.lines.lock();
-            if let Some(line) = lines.flush() {
-                self.log(ERROR, 0, &line);
-            }
-            self.has_lines.store(false, Ordering::Release);
-        }
     }
 }
 

@@ -325,7 +325,7 @@ fn send(
             return Err(PyTypeError::new_err(text).into());
         };
         let bytes = bytes.as_bytes();
-        if !bytes.is_empty() {
+        if !bytes.is_empty() && !exchange.hold_last(bytes)? {
             exchange.detached(py, || exchange.send_block(bytes))?;
         }
     }

@@ -190,6 +190,54 @@ def application(environ, start_response):
     assert!(answer.has_error("closed now"));
 }
 
+/// Only the block that completes a Content-Length is left with a host that can keep it back, and only a short one. What the
+/// application does behind it is done all the same.
+#[test]
+fn a_last_block_is_left_with_the_host() {
+    let application = |length: &str, items: &str| {
+        format!(
+            "def items():
+    yield from {items}
+    print('all were taken')
+
+def application(environ, start_response):
+    start_response('200 OK', [{length}])
+    return items()
+"
+        )
+    };
+    let length = |length: usize| format!("('Content-Length', '{length}')");
+    for (length, items, held, sends) in [
+        (length(4), "[b'abcd']", 1, 1),
+        (length(4), "[b'ab', b'cd']", 1, 2),
+        // What is too much is dropped, here and behind the last one.
+        (length(4), "[b'ab', b'cdef', b'gh']", 1, 2),
+        (length(9000), "[b'x' * 9000]", 0, 1),
+        // The end comes by itself.
+        (String::new(), "[b'ab', b'cd']", 0, 3),
+        (length(5), "[b'ab', b'cd']", 0, 2),
+    ] {
+        let wire = crate::host::Wire {
+            holds: true,
+            ..crate::host::Wire::default()
+        };
+        let script = python().script(&application(&length, items));
+        let answer = python().request(&script).wire(wire).run();
+        assert_eq!(
+            (answer.held, answer.sends.len()),
+            (held, sends),
+            "{length} {items}"
+        );
+        assert!(answer.has_error("all were taken"), "{length} {items}");
+        if held == 1 {
+            assert_eq!(
+                (answer.outcome(), answer.text().as_str()),
+                (Outcome::Complete, "abcd")
+            );
+        }
+    }
+}
+
 /// REQ-444: close is called once, whatever happened after the callable returned.
 #[test]
 fn close_is_called_once() {

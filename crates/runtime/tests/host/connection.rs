@@ -21,6 +21,8 @@ pub(crate) struct Wire {
     pub(crate) read_fails_after: Option<usize>,
     /// Why; None is a connection that was terminated.
     pub(crate) read_fails_with: Option<&'static str>,
+    /// The host keeps last blocks back.
+    pub(crate) holds: bool,
     /// Called for each block that is sent, on the request's thread, which has not the GIL then.
     pub(crate) while_sending: Option<Arc<dyn Fn() + Send + Sync>>,
     /// LogLevel of the request.
@@ -40,6 +42,8 @@ pub(crate) struct Answer {
     /// Blocks as they were sent, with their flags; files are read.
     pub(crate) sends: Vec<(Vec<u8>, u32)>,
     pub(crate) files: usize,
+    /// Blocks that were left with the host, also in `sends`, as if they were sent with the end.
+    pub(crate) held: usize,
     /// Level, flags and text.
     pub(crate) log: Vec<(u8, u32, String)>,
     /// Reads without room.
@@ -193,6 +197,15 @@ impl Transport for Connection {
         let bytes: Vec<u8> = blocks.iter().flatten().copied().collect();
         self.answer.sends.push((bytes, flags));
         Ok(())
+    }
+
+    fn hold_data(&mut self, block: &[u8]) -> bool {
+        assert!(self.answer.status.is_some(), "data came before the head");
+        if self.wire.holds {
+            self.answer.held += 1;
+            self.answer.sends.push((block.to_vec(), SEND_LAST));
+        }
+        self.wire.holds
     }
 
     fn send_file(
