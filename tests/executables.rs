@@ -159,7 +159,7 @@ fn an_executable_that_is_none() {
         let record = server.wait_for_log("WSGI5217");
         assert!(record.contains(reason), "{}", record.line);
         assert!(
-            record.contains(&*executable.to_string_lossy()),
+            record.contains(&executable.to_string_lossy()),
             "{}",
             record.line
         );
@@ -188,6 +188,38 @@ fn an_executable_that_is_none() {
         }
         assert_eq!(server.wait_for_logs("WSGI5217", 1).len(), 1);
     }
+}
+
+/// DMN-540: a preloaded script that ends its process is no reason to do without the executable, also where the log has no word
+/// of the start.
+#[test]
+fn a_script_that_ends_the_process() {
+    if !subject().is_ours() || both_files().is_none() {
+        return;
+    }
+    let server = Site::daemon()
+        .log_level("warn")
+        .file(
+            "apps/ends.wsgi",
+            "import os, time\nif os.path.exists('{dir}/end'):\n    os._exit(0)\n",
+        )
+        .config(
+            "WSGIImportScript {dir}/apps/ends.wsgi process-group=live application-group=%{GLOBAL}",
+        )
+        .file("end", "")
+        .script("/", FACTS)
+        .start();
+    server.allow_log("WSGI5060");
+    let record = server.wait_for_log("WSGI5040");
+    assert!(record.contains("exit status 0"), "{}", record.line);
+    fs::remove_file(server.path("end")).expect("it was there");
+    let answer = wait_until("an answer", || {
+        let answer = server.get("/");
+        (answer.status == 200).then_some(answer)
+    });
+    let program = answer.text().lines().next().map(str::to_owned);
+    let executable = format!("'{}'", built("executable").expect("checked"));
+    assert_eq!(program, Some(executable));
 }
 
 /// Root executes nothing that somebody else could replace: the executable of a Python in a user's folder is not used, its library

@@ -187,6 +187,13 @@ impl<'r> Request<'r> {
         self.change(|record| record.handler = handler.as_ptr());
     }
 
+    /// Whether a section in effect has a `SetHandler`. While URLs are translated these are the sections for URLs and conditions, later
+    /// on all of them.
+    pub fn has_configured_handler(&self) -> bool {
+        // SAFETY: a live request with core's configuration.
+        unsafe { apache_sys::wsgi_shim_has_configured_handler(self.as_ptr()) != 0 }
+    }
+
     /// Content type of the answer, or of the mapped file.
     pub fn content_type(&self) -> Option<&'r [u8]> {
         self.text(self.record().content_type)

@@ -52,16 +52,12 @@ impl Group<'_> {
         };
         let mut started = start(self.executable);
         let mut warning = None;
-        if let (
-            Some(_),
-            Err(SpawnError::Exec {
-                source: error @ ExecError::Exec { .. },
-            }),
-        ) = (self.executable, &started)
-        {
-            warning = Some(self.without_executable(&error.to_string()));
-            started = start(None);
-            self.executable = None;
+        if let (Some(_), Err(SpawnError::Exec { source })) = (self.executable, &started) {
+            if is_of_the_file(source) {
+                warning = Some(self.without_executable(&source.to_string()));
+                started = start(None);
+                self.executable = None;
+            }
         }
         let event = match started {
             Ok((pid, channel)) => {
@@ -145,6 +141,19 @@ impl Group<'_> {
             )
         })
     }
+}
+
+/// Whether it is the executable's fault that it could not be executed, and not a shortage that passes.
+fn is_of_the_file(error: &ExecError) -> bool {
+    let ExecError::Exec { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.raw_os_error(),
+        Some(
+            libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::EPERM | libc::ENOEXEC | libc::ELOOP
+        )
+    )
 }
 
 /// A running daemon, as far as descriptors go.

@@ -83,7 +83,7 @@ pub(crate) fn run(
     control: &Arc<ControlSocket>,
     sole: Option<SoleThread>,
 ) -> Result<Started, StartError> {
-    announce(&settings);
+    announce(&settings, control);
     let board = Board::map(std::os::fd::AsFd::as_fd(&board))?;
     if settings.slot >= board.slots() {
         return Err(StartError::Slot {
@@ -147,8 +147,9 @@ pub(crate) fn run(
     })
 }
 
-/// DMN-110.
-fn announce(settings: &DaemonSettings) {
+/// DMN-110. Sent whatever the LogLevel is, which the supervisor applies too: from its first message it knows that a Python's
+/// executable has become a daemon process.
+fn announce(settings: &DaemonSettings, control: &ControlSocket) {
     let DaemonSettings {
         group,
         threads,
@@ -160,10 +161,13 @@ fn announce(settings: &DaemonSettings) {
     } else {
         String::new()
     };
-    log::record(
-        Level::Info,
-        format!("starting process of group '{group}'{ids} threads={threads}"),
-    );
+    let text = format!("starting process of group '{group}'{ids} threads={threads}");
+    let message = FromDaemon::Log {
+        level: Level::Info as u8,
+        text: text.into_bytes(),
+    };
+    // A supervisor that is gone is noticed when the process is ready.
+    let _ = control.send(&message);
 }
 
 /// As root the file must be one that nobody else can write (design.md section 2).
