@@ -88,6 +88,13 @@ def callable_object(environ):
         ("/app?process=%25{ENV:CHOSEN}", "second", "", "application"),
         ("/app?group=one", configured, "one", "application"),
         ("/app/b?group=one", configured, "one", "application"),
+        // CGI variables are there by now.
+        (
+            "/app?group=%25{ENV:REQUEST_METHOD}",
+            configured,
+            "GET",
+            "application",
+        ),
         ("/app?callable=other", configured, "", "other"),
         ("/app?callable=%25{GLOBAL}", configured, "", "application"),
         ("/app?callable=%25{ENV:CALLABLE}", configured, "", "other"),

@@ -333,6 +333,10 @@ impl<'r> Brigade<'r> {
     /// connection in HTTP/1.1, a reset stream in HTTP/2. An answer of HTTP/1.0 without length ends with the connection, so there
     /// the connection is reset. Before the head went out the client gets 502 instead. The handler returns OK afterwards.
     pub fn abort(&mut self) {
+        if self.is_head_only && !self.is_joined {
+            // Of such an answer the head is all, and it may be waiting for more. That the client is gone is as good.
+            let _ = self.pass([], After::Flush);
+        }
         if self.request.protocol_number() < HTTP_1_1 && self.request.is_answer_begun() {
             // What was sent so far must have left before the reset; that the client is gone already is as good.
             let _ = self.pass([], After::Flush);

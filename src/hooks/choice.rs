@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use wsgi_core::config::{Effective, HandlerScript, HookScript};
 use wsgi_core::record;
+use wsgi_core::request::environ::Environ;
 use wsgi_core::request::expand::{self, ExpandFacts};
 
 use super::environ;
@@ -49,7 +50,7 @@ impl Choice {
             .or_else(|| effective.application_group());
         let takes_any_uri = alias.is_some_and(|alias| alias.is_match)
             || (script.is_some() && request.file().kind == FileKind::Missing);
-        with_facts(request, |facts| {
+        with_facts(request, None, |facts| {
             let callable_object = match (script, alias.and_then(AliasOptions::callable)) {
                 (Some(_), _) => HANDLER_CALLABLE.to_owned(),
                 // XPN-24: taken as it is written.
@@ -76,9 +77,10 @@ impl Choice {
         format!("Run '{callable}' for a request ({interpreter}, {location}).")
     }
 
-    /// Puts what a dispatch script says in the place of what is configured.
-    pub(super) fn replace(&mut self, request: &Request<'_>, said: Said) {
-        with_facts(request, |facts| {
+    /// Puts what a dispatch script says in the place of what is configured. By then the variables of CGI are among those of the
+    /// request, so `%{ENV:…}` finds them.
+    pub(super) fn replace(&mut self, request: &Request<'_>, environ: &Environ<'_>, said: Said) {
+        with_facts(request, Some(environ), |facts| {
             if let Some(name) = said.process_group {
                 self.process_group = expand::process_group(Some(&name), facts).into_owned();
             }
@@ -104,7 +106,7 @@ pub(super) struct Said {
 /// Interpreter of a hook script; empty is the main one (XPN-22). And whether data of the client is in that name (XPN-07).
 pub(super) fn hook_group(request: &Request<'_>, script: &HookScript) -> (String, bool) {
     let value = script.application_group.as_deref();
-    let group = with_facts(request, |facts| {
+    let group = with_facts(request, None, |facts| {
         expand::hook_group(value, facts).into_owned()
     });
     // Unset is the main interpreter here.
@@ -112,8 +114,12 @@ pub(super) fn hook_group(request: &Request<'_>, script: &HookScript) -> (String,
     (group, is_of_client)
 }
 
-/// Lets `body` expand values for a request.
-fn with_facts<R>(request: &Request<'_>, body: impl FnOnce(&ExpandFacts<'_>) -> R) -> R {
+/// Lets `body` expand values for a request, whose variables are those of `environ` as well, where there is one already.
+fn with_facts<R>(
+    request: &Request<'_>,
+    environ: Option<&Environ<'_>>,
+    body: impl FnOnce(&ExpandFacts<'_>) -> R,
+) -> R {
     let server = request.server();
     let server_name = server
         .hostname()
@@ -129,7 +135,7 @@ fn with_facts<R>(request: &Request<'_>, body: impl FnOnce(&ExpandFacts<'_>) -> R
     };
     let (script_name, _) = environ::split(request);
     let main = config::main(request);
-    let variable = |name: &str| variable(request, name);
+    let variable = |name: &str| variable(request, environ, name);
     body(&ExpandFacts {
         server_name: &server_name,
         port,
@@ -141,8 +147,9 @@ fn with_facts<R>(request: &Request<'_>, body: impl FnOnce(&ExpandFacts<'_>) -> R
 }
 
 /// XPN-05: notes of the request, its environment, the process's environment.
-fn variable(request: &Request<'_>, name: &str) -> Option<String> {
+fn variable(request: &Request<'_>, environ: Option<&Environ<'_>>, name: &str) -> Option<String> {
     let found = request.notes().get_named(name.as_bytes());
+    let found = found.or_else(|| environ?.get(name.as_bytes()));
     let found = found.or_else(|| request.environment().get_named(name.as_bytes()));
     match found {
         Some(value) => Some(String::from_utf8_lossy(value).into_owned()),

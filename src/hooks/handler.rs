@@ -127,7 +127,7 @@ fn run(
     let mut choice = Choice::of(request, effective, script, alias);
     if let Some(dispatch) = effective.dispatch_script() {
         let said = dispatch::ask(request, effective, dispatch, &mut environ)?;
-        choice.replace(request, said);
+        choice.replace(request, &environ, said);
     }
     let main = config::main(request);
     let global = config::global(&main);

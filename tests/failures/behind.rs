@@ -51,6 +51,13 @@ fn behind_the_headers(mpm: Mpm, mode: Mode) {
                 assert!(connection.closes_within(Duration::from_secs(10)), "{name}");
             }
         }
+        // To HEAD the head is the whole answer.
+        for request in [Request::head(&url), Request::head(&url).http10()] {
+            let mut connection = server.connect();
+            connection.send_bytes(request.bytes());
+            let answer = connection.read_answer("HEAD").expect("a head");
+            assert_eq!(answer.status, 200, "{name}: {}", answer.shown());
+        }
         server.wait_for_log(&format!("{name}.wsgi]"));
     }
     still_answers(&server);

@@ -14,7 +14,7 @@ fn missing(server: &Server, path: &str, name: &str) {
     server.allow_log("WSGI0089");
 }
 
-/// DIR-030, DIR-032, REQ-470, XPN-24: the name is one attribute of the module, whatever it is, and an alias takes it as it is
+/// DIR-030, DIR-032, REQ-470, XPN-23, XPN-24: the name is one attribute of the module, whatever it is, and an alias takes it as it is
 /// written.
 fn names_of_callables(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
@@ -39,12 +39,17 @@ globals()['%{ENV:FOUND}'] = answer('literal')
         )
         .config(
             "SetEnv NAME other
+            SetEnv FORM %{ENV:FOUND}
+            SetEnv GLOBAL %{GLOBAL}
             WSGIScriptAlias /option-expanded {apps}/app.wsgi callable-object=%{ENV:NAME}
             WSGIScriptAlias /option-literal {apps}/app.wsgi callable-object=%{ENV:FOUND}
             WSGIScriptAlias /option-dotted {apps}/app.wsgi callable-object=holder.app
             WSGIScriptAlias /option-words {apps}/app.wsgi callable-object='two words'
             WSGIScriptAlias /app {apps}/app.wsgi
             <Location /app/expanded>\nWSGICallableObject %{ENV:NAME}\n</Location>
+            <Location /app/form>\nWSGICallableObject %{ENV:FORM}\n</Location>
+            <Location /app/global>\nWSGICallableObject %{ENV:GLOBAL}\n</Location>
+            <Location /app/nothing>\nWSGICallableObject %{ENV:NOTHING}\n</Location>
             <Location /app/dotted>\nWSGICallableObject holder.app\n</Location>
             <Location /app/with-dot>\nWSGICallableObject a.b\n</Location>
             <Location /app/words>\nWSGICallableObject 'two words'\n</Location>
@@ -54,6 +59,9 @@ globals()['%{ENV:FOUND}'] = answer('literal')
     for (path, text) in [
         ("/app", "application"),
         ("/app/expanded", "other"),
+        // XPN-23: what a variable says is a name, and no form again.
+        ("/app/form", "literal"),
+        ("/app/nothing", "application"),
         ("/app/with-dot", "a.b"),
         ("/app/words", "two words"),
         ("/option-words", "two words"),
@@ -61,6 +69,7 @@ globals()['%{ENV:FOUND}'] = answer('literal')
     ] {
         assert_eq!(server.get(path).expect(200).text(), text, "{path}");
     }
+    missing(&server, "/app/global", "%{GLOBAL}");
     missing(&server, "/app/dotted", "holder.app");
     missing(&server, "/app/missing", "missing");
     missing(&server, "/option-dotted", "holder.app");
