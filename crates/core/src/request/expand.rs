@@ -52,7 +52,7 @@ pub fn hook_group<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> Cow<'v
 }
 
 /// The name of the callable that a value means (XPN-23). Unset, unresolved and any other form than `%{ENV:…}` is
-/// `application`.
+/// `application`; what a variable has is the name, whatever it looks like.
 pub fn callable_object<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> Cow<'v, str> {
     const DEFAULT: &str = "application";
     match value {
@@ -60,7 +60,6 @@ pub fn callable_object<'v>(value: Option<&'v str>, facts: &ExpandFacts<'_>) -> C
         Some(value) if !value.starts_with('%') => Cow::Borrowed(value),
         Some(value) => variable_name(value)
             .and_then(facts.variable)
-            .filter(|found| !found.starts_with('%'))
             .map_or(Cow::Borrowed(DEFAULT), Cow::Owned),
     }
 }
@@ -286,7 +285,7 @@ mod tests {
         }
     }
 
-    /// XPN-23: callables know one form; what is not resolved is `application`.
+    /// XPN-23: callables know one form, and no form in its value; what is not resolved is `application`.
     #[test]
     fn callable_objects() {
         for (value, callable) in [
@@ -294,9 +293,10 @@ mod tests {
             (Some("main"), "main"),
             (Some("%{ENV:GROUP}"), "blue"),
             (Some("%{ENV:NO}"), "application"),
-            (Some("%{ENV:TO_ENV}"), "application"),
-            (Some("%{ENV:ODD}"), "application"),
-            (Some("%{ENV:TO_HOST}"), "application"),
+            (Some("%{ENV:TO_ENV}"), "%{ENV:GROUP}"),
+            (Some("%{ENV:ODD}"), "%odd"),
+            (Some("%{ENV:TO_HOST}"), "%{HOST}"),
+            (Some("%{ENV:EMPTY}"), ""),
             (Some("%{GLOBAL}"), "application"),
             (Some("%{SERVER}"), "application"),
             (Some("%"), "application"),
