@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 
 use wsgi_harness::{Server, Site, is_root, subject, test_venv, unprivileged_user, wait_until};
 
@@ -196,23 +197,41 @@ fn user_without_home() {
     assert_eq!(answer.status, 503, "{}", answer.shown());
 }
 
-/// DP-17, DP-18, DMN-018, DMN-019, DMN-126: language and locale.
+/// DP-17, DP-18, DMN-018, DMN-019, DMN-126: language and locale, each alone and both; one is not the other.
 #[test]
 fn language() {
-    let server = facts("threads=1 lang=C.UTF-8 locale=C.UTF-8");
-    let answer = server.get("/").expect(200);
-    assert_eq!(
-        (answer.fact("lang").as_str(), answer.fact("lc_all").as_str()),
-        ("C.UTF-8", "C.UTF-8")
-    );
-    assert_eq!(
-        answer.fact("locale").to_lowercase().replace('-', ""),
-        "c.utf8"
-    );
-    let server = facts("threads=1 locale=xx_XX.nothing");
-    let answer = server.get("/").expect(200);
-    assert_eq!(answer.fact("lc_all"), "xx_XX.nothing");
+    let server = Site::daemon()
+        .variable("LANG", "C")
+        .daemon_options("threads=1 lang=C.UTF-8 locale=C.UTF-8")
+        .config(
+            "WSGIDaemonProcess unknown threads=1 locale=xx_XX.nothing
+            WSGIDaemonProcess lang threads=1 lang=C.UTF-8
+            WSGIDaemonProcess locale threads=1 locale=C.UTF-8
+            WSGIDaemonProcess neither threads=1
+            WSGIScriptAliasMatch ^/(unknown|lang|locale|neither) {apps}/root.wsgi process-group=%{ENV:GROUP}
+            SetEnvIf Request_URI ^/(.+) GROUP=$1",
+        )
+        .modules(&["setenvif"])
+        .script("/", FACTS)
+        .start();
+    // Of LC_ALL, LC_CTYPE apart, where Python itself follows the environment.
+    let facts = |url: &str| {
+        let answer = server.get(url).expect(200);
+        let numeric = answer.fact("numeric").to_lowercase().replace('-', "");
+        (answer.fact("lang"), answer.fact("lc_all"), numeric)
+    };
+    for (url, lang, lc_all, numeric) in [
+        ("/", "C.UTF-8", "C.UTF-8", "c.utf8"),
+        ("/unknown", "C", "xx_XX.nothing", "c"),
+        ("/lang", "C.UTF-8", "None", "c"),
+        ("/locale", "C", "C.UTF-8", "c.utf8"),
+        ("/neither", "C", "None", "c"),
+    ] {
+        let expected = (lang.to_owned(), lc_all.to_owned(), numeric.to_owned());
+        assert_eq!(facts(url), expected, "{url}");
+    }
     server.expect_log("WSGI0079");
+    assert_eq!(server.log().count("WSGI0079"), 1);
 }
 
 /// DP-19, XPN-27, DMN-039, DMN-111: the name in process listings.
@@ -307,7 +326,8 @@ fn sockets() {
             });
             assert_eq!(facts.permissions().mode() & 0o777, 0o700, "{name}");
             if is_root() {
-                assert_eq!(facts.uid(), owner.uid.as_raw(), "{name}");
+                let owned = (facts.uid(), facts.gid());
+                assert_eq!(owned, (owner.uid.as_raw(), server.parent().gid), "{name}");
             }
         }
         if is_root() {
@@ -340,18 +360,54 @@ fn thread_numbers() {
     assert!(seen.iter().all(|id| (1..=3).contains(id)), "{seen:?}");
 }
 
-/// REQ-312, DMN-213: a socket that is gone.
+/// REQ-312, DMN-212, DMN-213: a socket that is gone, or may not be used, is an error at once; one behind which nobody listens is
+/// tried again, for `connect-timeout`.
 #[test]
-fn missing_socket() {
-    let server = Site::daemon().script("/", FACTS).start();
-    for entry in std::fs::read_dir(server.path("run"))
-        .expect("the folder of sockets")
+fn sockets_out_of_order() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 connect-timeout=1")
+        .config(
+            "WSGIDaemonProcess patient processes=1 threads=2 connect-timeout=600
+            <Location /patient>\nWSGIProcessGroup patient\n</Location>",
+        )
+        .script("/", FACTS)
+        .start();
+    let folder = std::fs::read_dir(server.path("run")).expect("the folder of sockets");
+    let sockets: Vec<_> = folder
         .flatten()
-    {
-        if entry.file_name().to_string_lossy().ends_with(".sock") {
-            std::fs::remove_file(entry.path()).expect("mine");
-        }
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == "sock"))
+        .collect();
+    assert_eq!(sockets.len(), 2, "{sockets:?}");
+    for socket in &sockets {
+        std::fs::rename(socket, socket.with_extension("aside")).expect("mine");
     }
+    for path in ["/", "/patient"] {
+        assert_eq!(server.get(path).status, 503, "{path}");
+    }
+    server.wait_for_logs("WSGI0117", 2);
+    let open_to = |mode: u32| {
+        for socket in &sockets {
+            std::fs::set_permissions(socket, PermissionsExt::from_mode(mode)).expect("mine");
+        }
+    };
+    for socket in &sockets {
+        drop(UnixListener::bind(socket).expect("the name is free"));
+    }
+    open_to(0);
+    for path in ["/", "/patient"] {
+        assert_eq!(server.get(path).status, 503, "{path}");
+    }
+    server.wait_for_logs("WSGI0117", 4);
+    open_to(0o777);
     assert_eq!(server.get("/").status, 503);
-    server.expect_log("WSGI0117");
+    server.wait_for_log("WSGI0116");
+    let mut patient = server.begin("/patient");
+    for socket in &sockets {
+        std::fs::rename(socket.with_extension("aside"), socket).expect("mine");
+    }
+    patient.answer().expect(200);
+    server.get("/").expect(200);
+    assert_eq!(server.log().count("WSGI0117"), 4);
+    assert_eq!(server.log().count("WSGI0116"), 1);
 }

@@ -86,11 +86,6 @@ impl<'r> Request<'r> {
         self.text(self.record().uri).unwrap_or(b"")
     }
 
-    /// Target of the request line as sent.
-    pub fn unparsed_uri(&self) -> &'r [u8] {
-        self.text(self.record().unparsed_uri).unwrap_or(b"")
-    }
-
     /// First line of the request.
     pub fn request_line(&self) -> &'r [u8] {
         self.text(self.record().the_request).unwrap_or(b"")

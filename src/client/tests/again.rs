@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// DMN-233: a refused request is sent again, which the application can see.
+/// REQ-314, DMN-233: a refused request is sent again, which the application can see.
 #[test]
 fn a_refused_request_is_sent_again() {
     let rig = Rig::new();
@@ -22,7 +22,7 @@ fn a_refused_request_is_sent_again() {
     daemon.join().unwrap();
 }
 
-/// DMN-233: `2 × processes + 1` refusals, then 503. DMN-234: waited too long, 504.
+/// REQ-314, DMN-233: `2 × processes + 1` refusals, then 503. DMN-234: waited too long, 504.
 #[test]
 fn refusals_have_an_end() {
     let rig = Rig::new();
@@ -142,6 +142,35 @@ fn connects_fail_with_their_codes() {
     std::fs::remove_file(&rig.group.socket).unwrap();
     let failure = rig.get(&mut Side::default()).unwrap_err();
     assert_eq!((failure.status(), failure.code()), (Some(503), Some(117)));
+}
+
+/// DMN-212, DMN-215: while nobody listens the child tries again, and every attempt counts.
+#[test]
+fn refused_connects_count() {
+    // A child that comes late finds the listener at once; that proves nothing.
+    let is_counted = (0..20).any(|_| {
+        let mut rig = Rig::new();
+        rig.group.limits.connect_timeout = LONG;
+        let path = rig.group.socket.clone();
+        let beside = path.with_extension("new");
+        rig.listener = UnixListener::bind(&beside).unwrap();
+        std::fs::remove_file(&beside).unwrap();
+        let daemon = std::thread::spawn(move || {
+            std::thread::sleep(8 * SHORT);
+            let listener = UnixListener::bind(&beside).unwrap();
+            std::fs::rename(&beside, &path).unwrap();
+            let mut peer = Peer::greeted(&listener);
+            let (connects, ..) = peer.head();
+            peer.body();
+            peer.send(&answer(b"late"));
+            connects
+        });
+        let mut side = Side::default();
+        rig.get(&mut side).unwrap();
+        assert_eq!(side.out, b"late");
+        daemon.join().unwrap() > 1
+    });
+    assert!(is_counted);
 }
 
 /// DMN-220: a request over 16 MiB is not sent.
