@@ -4,7 +4,9 @@
 
 pub use wsgi_core::config::Alias as AliasOptions;
 use wsgi_core::config::ModuleTarget;
-use wsgi_core::request::alias::{match_alias, path_info_behind, target_for, target_for_match};
+use wsgi_core::request::alias::{
+    match_alias, match_end, path_info_behind, target_for, target_for_match,
+};
 
 use crate::apache::{Request, Status};
 use crate::config;
@@ -28,8 +30,7 @@ pub(super) fn translate(request: &Request<'_>) -> Status {
             let taken = match settings.expression(position) {
                 Some(expression) => expression
                     .find(uri)
-                    .and_then(|captures| captures[0])
-                    .map(|(_, end)| end),
+                    .and_then(|captures| match_end(&captures)),
                 None if alias.is_match => None,
                 None => match_alias(alias.url.as_bytes(), uri),
             };

@@ -93,6 +93,11 @@ fn other_directives() {
             Accepted,
         ),
         (
+            "DIR-094",
+            "<WSGIInterpreterOptions \"\" application-group=a>\n</WSGIInterpreterOptions>",
+            RefusedByOurs,
+        ),
+        (
             "DIR-095",
             "<WSGIInterpreterOptions>\nWSGIPerInterpreterGIL On\nWSGIFreeThreading On\nWSGISwitchInterval 0.1\nWSGIRestrictStdin On\nWSGIRestrictStdout On\nWSGIRestrictSignal On\nWSGIPythonPath /a\n</WSGIInterpreterOptions>",
             Accepted,

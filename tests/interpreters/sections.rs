@@ -1,6 +1,6 @@
 //! Settings of one interpreter: which section wins, and what the settings do.
 
-use wsgi_harness::{Level, Mode, Mpm, Site, matrix, wait_until};
+use wsgi_harness::{Level, Mode, Mpm, Site, matrix, subject, wait_until};
 
 use super::{fact, group_of, site};
 
@@ -106,12 +106,12 @@ fn paths(mpm: Mpm, mode: Mode) {
 matrix!(paths: event);
 
 /// DIR-083, API-028: an entry that cannot be added is reported, the rest of its list is skipped, other lists are not, and
-/// the interpreter works.
+/// the interpreter works. One that is empty is nothing; in the original it is the folder in which httpd was started.
 #[test]
 fn a_path_that_fails() {
     let config = "WSGIPythonPath {dir}/first:{dir}/broken:{dir}/last
         <WSGIInterpreterOptions application-group=%{GLOBAL}>
-            WSGIPythonPath {dir}/other
+            WSGIPythonPath {dir}/other:
         </WSGIInterpreterOptions>";
     let server = site(Mpm::Event, Mode::Embedded, config)
         .file("first/a.txt", "")
@@ -130,6 +130,12 @@ fn a_path_that_fails() {
             "{path}"
         );
     }
+    let folder = server.parent().working_directory().expect("of httpd");
+    assert_eq!(
+        path.contains(&format!("'{}'", folder.display())),
+        !subject().differs("DIR-083"),
+        "{path}"
+    );
     let record = server.wait_for_log("WSGI0091");
     assert!(record.contains("/broken"), "{}", record.line);
     server.expect_log("WSGI0189");

@@ -4,14 +4,18 @@ use wsgi_harness::{Mode, Mpm, Site, matrix, subject};
 
 use super::{APPLICATION, site};
 
-/// Targets of every form, and the two halves of the path as for a script.
+/// Targets of every form, and the two halves of the path as for a script. DIR-009: a handler of the URL goes before.
 fn forms(mpm: Mpm, mode: Mode) {
     if !subject().is_ours() {
         return;
     }
     let server = site(mpm, mode)
+        .modules(&["status"])
         .config(
-            "WSGIScriptAlias /attribute module:mysite.wsgi:API.instance
+            "<Location /server-status>
+                SetHandler server-status
+            </Location>
+            WSGIScriptAlias /attribute module:mysite.wsgi:API.instance
             WSGIScriptAlias /factory module:mysite.wsgi:create_app()
             WSGIScriptAlias /option module:mysite.wsgi callable-object=create_app
             WSGIScriptAlias /slash/ module:mysite.wsgi
@@ -58,6 +62,8 @@ fn forms(mpm: Mpm, mode: Mode) {
         let group = if path == "/elsewhere" { "one" } else { "" };
         assert_eq!(answer.fact("group"), group, "{path}");
     }
+    let status = server.get("/server-status").expect(200).text();
+    assert!(status.contains("Apache Server Status"), "{status}");
     assert_eq!(server.get("/").expect(200).fact("callable"), "application");
     server.get("/option").expect(500);
     server.expect_log("TypeError");

@@ -267,6 +267,47 @@ fn alias_of_the_root() {
     }
 }
 
+/// DIR-006, DIR-007: an expression that takes the first slash, however it says it, is for everything, as the alias `/`; one that takes
+/// nothing leaves the URL to the aliases behind it.
+#[test]
+fn expressions_of_the_root() {
+    let server = Site::embedded()
+        .shared("environ.wsgi")
+        .shared("hello.wsgi")
+        .config(
+            "MergeSlashes Off
+            Listen 127.0.0.1:{port2}
+            Listen 127.0.0.1:{port3}
+            WSGIScriptAliasMatch ^/ {apps}/environ.wsgi
+            <VirtualHost 127.0.0.1:{port2}>
+                WSGIScriptAliasMatch /?$ {apps}/environ.wsgi
+            </VirtualHost>
+            <VirtualHost 127.0.0.1:{port3}>
+                WSGIScriptAliasMatch ^(/x/)? {apps}/hello.wsgi/$1
+            </VirtualHost>",
+        )
+        .start();
+    for (index, path, name, info) in [
+        (0, "/", "", "/"),
+        (0, "/x", "", "/x"),
+        (0, "/x/y/", "", "/x/y/"),
+        (0, "//x", "", "/x"),
+        (1, "/", "", "/"),
+        (1, "/x/", "/x/", ""),
+        (1, "/x", "/x", ""),
+        (2, "/", "", "/"),
+        (2, "/y/x/", "", "/y/x/"),
+    ] {
+        let request = wsgi_harness::Request::get(path);
+        let answer = server.connect_to(index).send(&request).expect(200);
+        let found = ["SCRIPT_NAME", "PATH_INFO"].map(|key| answer.unquoted(key));
+        assert_eq!(found, [name, info], "{index} {path}");
+    }
+    let taken = wsgi_harness::Request::get("/x/y");
+    let answer = server.connect_to(2).send(&taken).expect(200);
+    assert_eq!(answer.text(), "hello");
+}
+
 /// DIR-004, GEN-12: a target that is no absolute path and an alias that cannot match are accepted.
 #[test]
 fn aliases_that_lead_nowhere() {

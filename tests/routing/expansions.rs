@@ -10,7 +10,13 @@ fn expansions(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .without_application_group()
         .modules(&["env", "setenvif", "rewrite"])
-        .shared("environ.wsgi")
+        .file(
+            "apps/environ.wsgi",
+            &format!(
+                "{}\nglobals()['%{{SERVER}}'] = application\n",
+                include_str!("../apps/environ.wsgi")
+            ),
+        )
         .config(
             "WSGIDaemonProcess site.example threads=2
             WSGIDaemonProcess site.example:{port} threads=2
@@ -33,6 +39,7 @@ fn expansions(mpm: Mpm, mode: Mode) {
             <Location /app/before>\nWSGIApplicationGroup x-%{SERVER}\n</Location>
             <Location /app/after>\nWSGIApplicationGroup %{SERVER}-x\n</Location>
             <Location /app/callable>\nWSGICallableObject %{ENV:CALLABLE}\n</Location>
+            <Location /app/nested-callable>\nWSGICallableObject %{ENV:NESTED}\n</Location>
             <Location /app/no-callable>\nWSGICallableObject %{ENV:NOTHING}\n</Location>
             <Location /app/percent>\nWSGICallableObject %\n</Location>
             <Location /app/other-form>\nWSGICallableObject %{GLOBAL}\n</Location>
@@ -67,6 +74,7 @@ fn expansions(mpm: Mpm, mode: Mode) {
     }
     for (path, callable) in [
         ("/app/callable", "other"),
+        ("/app/nested-callable", "%{SERVER}"),
         ("/app/no-callable", "application"),
         ("/app/percent", "application"),
         ("/app/other-form", "application"),

@@ -63,13 +63,21 @@ pub fn path_info_behind(uri: &[u8], taken: usize) -> Option<usize> {
 /// that took no part.
 pub type Captures = [Option<(usize, usize)>; 10];
 
+/// Where the match ends, or None for an expression that is content with nothing of the URI: as in the original that is no match.
+pub fn match_end(captures: &Captures) -> Option<usize> {
+    let (_, end) = captures[0]?;
+    (end > 0).then_some(end)
+}
+
 /// The file for `uri` under the Match form (DIR-007): `$0` to `$9` in the target stand for the groups, a group
 /// that took no part for nothing, a backslash takes the meaning of the character behind it away, and the URI
-/// from the end of the match on is appended. No components are looked at. None if the captures do not lie in
+/// from the end of the match on is appended; the whole URI if there are but slashes before it, as for the alias `/`. No
+/// components are looked at. None if nothing is before the end of the match ([`match_end`]), or the captures do not lie in
 /// the URI.
 pub fn target_for_match(target: &[u8], uri: &[u8], captures: &Captures) -> Option<Vec<u8>> {
-    let (_, end) = captures[0]?;
-    let rest = uri.get(end..)?;
+    let end = match_end(captures)?;
+    let (taken, rest) = uri.split_at_checked(end)?;
+    let rest = if slashes(taken) == end { uri } else { rest };
     let mut file = Vec::with_capacity(target.len() + uri.len());
     let mut bytes = target.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
@@ -174,6 +182,28 @@ mod tests {
         }
         let found = target_for_match(b"/s/x", b"/xor", &captures(&[Some((0, 2))]));
         assert_eq!(found.as_deref(), Some(&b"/s/xor"[..]));
+    }
+
+    /// DIR-006, DIR-007: what takes only the first slashes takes everything, as the alias `/` does; what takes nothing takes nothing.
+    #[test]
+    fn the_match_form_has_a_root() {
+        for (uri, (start, end), file) in [
+            ("/", (0, 1), Some("/s/")),
+            ("/x", (0, 1), Some("/s/x")),
+            ("//x", (0, 1), Some("/s//x")),
+            ("//x", (0, 2), Some("/s//x")),
+            ("//x", (1, 2), Some("/s//x")),
+            ("/x/", (2, 3), Some("/s")),
+            ("/x//y", (0, 3), Some("/s/y")),
+            ("/x", (0, 0), None),
+            ("/x", (1, 1), Some("/s/x")),
+            ("/x", (2, 2), Some("/s")),
+            ("", (0, 0), None),
+        ] {
+            let groups = captures(&[Some((start, end))]);
+            let found = target_for_match(b"/s", uri.as_bytes(), &groups);
+            assert_eq!(found.as_deref(), file.map(str::as_bytes), "{uri} {end}");
+        }
     }
 
     /// DIR-007: captures that do not lie in the URI are no match, and nothing panics.

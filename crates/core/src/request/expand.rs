@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// XPN-23: callables know one form; what is not resolved is `application`.
+    /// XPN-23: callables know one form, and no form in its value; what is not resolved is `application`.
     #[test]
     fn callable_objects() {
         for (value, callable) in [
@@ -297,6 +297,7 @@ mod tests {
             (Some("%{ENV:TO_ENV}"), "%{ENV:GROUP}"),
             (Some("%{ENV:ODD}"), "%odd"),
             (Some("%{ENV:TO_HOST}"), "%{HOST}"),
+            (Some("%{ENV:EMPTY}"), ""),
             (Some("%{GLOBAL}"), "application"),
             (Some("%{SERVER}"), "application"),
             (Some("%"), "application"),
