@@ -442,6 +442,14 @@ fn long_headers(mpm: Mpm, mode: Mode) {
             assert_eq!(length(ask(size - 1).expect(200)), Some(size - 9));
         }
     }
+    // Lines are not counted.
+    let url = server.case("many", &app("n, size = map(int, environ['QUERY_STRING'].split('-'))\nstart_response('200 OK', [('Set-Cookie', 'x' * size)] * n)\nreturn [b'many']"));
+    let answer = server.get(&format!("{url}?2000-500")).expect(200);
+    assert_eq!(answer.all("Set-Cookie").len(), 2000);
+    if mode == Mode::Daemon && subject().differs("DMN-312") {
+        server.get(&format!("{url}?2300-8000")).expect(500);
+        server.expect_log("longer than 16777216");
+    }
 }
 matrix!(long_headers: event);
 

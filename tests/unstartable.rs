@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use wsgi_harness::{Server, Site, is_root, subject, wait_until};
+use wsgi_harness::{Process, Server, Site, is_root, subject, wait_until};
 
 const APP: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [os.getcwd().encode()]\n";
 
@@ -312,6 +312,50 @@ fn a_preloaded_script_hangs() {
             (server.get("/slow").status == 200).then_some(())
         });
     }
+}
+
+/// DMN-550, API-049: processes whose preloaded script hangs do not outlive a graceful restart, nor httpd; and the next ones serve as soon
+/// as they can.
+#[test]
+fn restarts_while_a_script_hangs() {
+    let server = Site::daemon()
+        .daemon_options("processes=2 threads=2 shutdown-timeout=600 graceful-timeout=600")
+        .script_with(
+            "/",
+            "process-group=live application-group=%{GLOBAL}",
+            &format!("import os\nopen('{{data}}/%d' % os.getpid(), 'w').close()\n{HANGS}{APP}"),
+        )
+        .start();
+    for text in [
+        "'live'",
+        "WSGI5209",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    let hanging = |but: &[Process]| -> Vec<Process> {
+        wait_until("processes that load the script", || {
+            let mut daemons = server.daemons();
+            daemons.retain(|daemon| !but.iter().any(|other| other.pid == daemon.pid));
+            let loads = |process: &Process| server.path(&format!("data/{}", process.pid)).exists();
+            let count = daemons.iter().filter(|process| loads(process)).count();
+            (count == 2).then_some(daemons)
+        })
+    };
+    let first = hanging(&[]);
+    server.graceful();
+    let second = hanging(&first);
+    server.wait_until_gone(&first);
+    let script = server.path("apps/root.wsgi.go");
+    fs::write(&script, "").expect("a file");
+    serves(&server);
+    fs::remove_file(script).expect("it is there");
+    server.restart();
+    server.wait_until_gone(&second);
+    hanging(&second);
+    server.stop();
 }
 
 /// DMN-118, DP-14, DP-71, DP-72: what the group's options keep from Python is named with its failure.
