@@ -156,6 +156,12 @@ int wsgi_shim_sendfile_enabled(const request_rec *r)
 #endif
 }
 
+int wsgi_shim_has_configured_handler(const request_rec *r)
+{
+    const core_dir_config *d = ap_get_core_module_config(r->per_dir_config);
+    return d->expr_handler != NULL;
+}
+
 int wsgi_shim_mmap_enabled(const request_rec *r)
 {
 #if APR_HAS_MMAP

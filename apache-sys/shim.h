@@ -51,6 +51,7 @@ int wsgi_shim_has_content_filters(const request_rec *r);
 
 /* Core settings of the request's directory. */
 int wsgi_shim_sendfile_enabled(const request_rec *r);
+int wsgi_shim_has_configured_handler(const request_rec *r);
 int wsgi_shim_mmap_enabled(const request_rec *r);
 
 /* CGI settings of the request's directory, and the authentication scheme. */

@@ -1,15 +1,20 @@
 //! What is installed with the module: the daemon program and the Python runtimes, beside the module or where
-//! WSGIRuntimeDirectory says. In the httpd parent while it starts, and in children for embedded mode.
+//! WSGIRuntimeDirectory says; and which executable a daemon is. In the httpd parent while it starts, and in children for
+//! embedded mode.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use wsgi_core::config::{DaemonGroup, Global};
 use wsgi_runtime_api::discover::{self, DiscoverError, Installed, NotAVersion};
+use wsgi_runtime_api::python::{PythonFiles, PythonFilesError};
 use wsgi_sys::library;
 use wsgi_sys::trust::{TrustError, trusted_file};
 
 /// File name of the daemon program.
 const DAEMON: &str = "mod_wsgi-daemon";
+/// File name of the library that makes a Python executable run as the daemon program.
+const PRELOAD: &str = "libmod_wsgi_preload.so";
 /// Folder beside the module that everything is installed to.
 const FOLDER: &str = "mod_wsgi";
 
@@ -28,6 +33,9 @@ pub enum InstallError {
     /// No runtime.
     #[error(transparent)]
     NoRuntime(#[from] DiscoverError),
+    /// Where a runtime's Python is cannot be read.
+    #[error(transparent)]
+    Python(#[from] PythonFilesError),
     /// A version that is none.
     #[error(transparent)]
     Version(#[from] NotAVersion),
@@ -64,6 +72,16 @@ impl<'c> Wanted<'c> {
             server_version: global.python_version.as_deref(),
         }
     }
+}
+
+/// A Python executable that can run as a daemon process: it has the interpreter linked into it, where it is faster than in a
+/// library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonExecutable {
+    /// The executable.
+    pub path: PathBuf,
+    /// The library that makes it run as the daemon program, for LD_PRELOAD.
+    pub preload: PathBuf,
 }
 
 /// Folders to look in: WSGIRuntimeDirectory alone, or `mod_wsgi/` beside the module and the module's own folder.
@@ -108,5 +126,37 @@ pub fn runtime(folders: &[PathBuf], wanted: Wanted<'_>) -> Result<Installed, Ins
     };
     let found = discover::find(folders, version)?;
     trusted_file(&found.path)?;
+    let files = PythonFiles::place(&found.path);
+    if files.exists() {
+        trusted_file(&files)?;
+    }
     Ok(found)
+}
+
+/// The executable that daemons with this runtime are. None where the daemon program has to load Python's library: Python's
+/// executable does the same, is gone, or could be replaced by somebody other than root while root is to execute it.
+///
+/// # Errors
+/// It is not known where the runtime's Python is, or root must not trust the library that is to be loaded into it.
+pub fn python_executable(
+    folders: &[PathBuf],
+    runtime: &Installed,
+) -> Result<Option<PythonExecutable>, InstallError> {
+    let files = PythonFiles::of_runtime(&runtime.path)?;
+    let preload = folders
+        .iter()
+        .map(|folder| folder.join(PRELOAD))
+        .find(|path| path.is_file());
+    let (Some(path), Some(preload)) = (files.executable, preload) else {
+        return Ok(None);
+    };
+    trusted_file(&preload)?;
+    // LD_PRELOAD has no quotes: these characters separate files there.
+    let can_be_listed = !preload
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b':' | b' '));
+    let is_usable = path.is_file() && trusted_file(&path).is_ok() && can_be_listed;
+    Ok(is_usable.then_some(PythonExecutable { path, preload }))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 
 use wsgi_harness::{Server, Site, is_root, subject, test_venv, unprivileged_user, wait_until};
 
@@ -368,18 +369,54 @@ fn thread_numbers() {
     assert!(seen.iter().all(|id| (1..=3).contains(id)), "{seen:?}");
 }
 
-/// REQ-312, DMN-213: a socket that is gone.
+/// REQ-312, DMN-212, DMN-213: a socket that is gone, or may not be used, is an error at once; one behind which nobody listens is
+/// tried again, for `connect-timeout`.
 #[test]
-fn missing_socket() {
-    let server = Site::daemon().script("/", FACTS).start();
-    for entry in std::fs::read_dir(server.path("run"))
-        .expect("the folder of sockets")
+fn sockets_out_of_order() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2 connect-timeout=1")
+        .config(
+            "WSGIDaemonProcess patient processes=1 threads=2 connect-timeout=600
+            <Location /patient>\nWSGIProcessGroup patient\n</Location>",
+        )
+        .script("/", FACTS)
+        .start();
+    let folder = std::fs::read_dir(server.path("run")).expect("the folder of sockets");
+    let sockets: Vec<_> = folder
         .flatten()
-    {
-        if entry.file_name().to_string_lossy().ends_with(".sock") {
-            std::fs::remove_file(entry.path()).expect("mine");
-        }
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == "sock"))
+        .collect();
+    assert_eq!(sockets.len(), 2, "{sockets:?}");
+    for socket in &sockets {
+        std::fs::rename(socket, socket.with_extension("aside")).expect("mine");
     }
+    for path in ["/", "/patient"] {
+        assert_eq!(server.get(path).status, 503, "{path}");
+    }
+    server.wait_for_logs("WSGI0117", 2);
+    let open_to = |mode: u32| {
+        for socket in &sockets {
+            std::fs::set_permissions(socket, PermissionsExt::from_mode(mode)).expect("mine");
+        }
+    };
+    for socket in &sockets {
+        drop(UnixListener::bind(socket).expect("the name is free"));
+    }
+    open_to(0);
+    for path in ["/", "/patient"] {
+        assert_eq!(server.get(path).status, 503, "{path}");
+    }
+    server.wait_for_logs("WSGI0117", 4);
+    open_to(0o777);
     assert_eq!(server.get("/").status, 503);
-    server.expect_log("WSGI0117");
+    server.wait_for_log("WSGI0116");
+    let mut patient = server.begin("/patient");
+    for socket in &sockets {
+        std::fs::rename(socket.with_extension("aside"), socket).expect("mine");
+    }
+    patient.answer().expect(200);
+    server.get("/").expect(200);
+    assert_eq!(server.log().count("WSGI0117"), 4);
+    assert_eq!(server.log().count("WSGI0116"), 1);
 }

@@ -273,16 +273,26 @@ fn failures() {
         .file(
             "apps/dispatch.wsgi",
             "
-def process_group(environ):
-    case = environ['QUERY_STRING']
+def answer(function, environ):
+    query = environ['QUERY_STRING']
+    print('called', function, query)
+    asked, _, case = query.partition('-')
+    if asked != function:
+        return None
     if case == 'raise':
         raise ValueError('on purpose')
     if case == 'exit':
         raise SystemExit(0)
-    return {'int': 5, 'list': ['x'], 'wide': '\\u20ac', 'bytes': b'', 'empty': ''}.get(case)
+    return {'int': 5, 'list': ['x'], 'wide': '\\u20ac', 'array': bytearray(b'x'), 'bytes': b'', 'empty': ''}.get(case)
+
+def process_group(environ):
+    return answer('process', environ)
 
 def application_group(environ):
-    print('second function', environ['QUERY_STRING'])
+    return answer('application', environ)
+
+def callable_object(environ):
+    return answer('callable', environ)
 ",
         )
         .config(
@@ -296,21 +306,39 @@ def application_group(environ):
             <Location /missing>\nWSGIDispatchScript {apps}/missing.wsgi\n</Location>",
         )
         .start();
-    for (case, error) in [
-        ("raise", "ValueError"),
-        ("exit", "WSGI0175"),
-        ("int", "TypeError"),
-        ("list", "TypeError"),
-        ("wide", "latin"),
-    ] {
-        let before = server.log().count(error);
-        server.get(&format!("/app?{case}")).expect(500);
-        server.wait_for_logs(error, before + 1);
-        assert_eq!(server.log().count(&format!("second function {case}")), 0);
-    }
-    for case in ["bytes", "empty", "none"] {
-        server.get(&format!("/app?{case}")).expect(200);
-        server.expect_log(&format!("second function {case}"));
+    let functions = ["process", "application", "callable"];
+    for (position, function) in functions.iter().enumerate() {
+        let called = |case: &str| {
+            let query = format!("{function}-{case}");
+            let told = functions.map(|one| format!("called {one} {query}"));
+            (server.get(&format!("/app?{query}")), told)
+        };
+        for (case, error) in [
+            ("raise", "ValueError"),
+            ("exit", "WSGI0175"),
+            ("int", "TypeError"),
+            ("list", "TypeError"),
+            ("array", "TypeError"),
+            ("wide", "latin"),
+        ] {
+            let before = server.log().count(error);
+            let (answer, told) = called(case);
+            answer.expect(500);
+            server.wait_for_logs(error, before + 1);
+            let counts = told.map(|text| server.log().count(&text));
+            let expected = [0, 1, 2].map(|one| usize::from(one <= position));
+            assert_eq!(counts, expected, "{function} {case}");
+        }
+        for case in ["bytes", "empty", "none"] {
+            let (answer, told) = called(case);
+            // An empty name is that of no callable.
+            let nameless = (*function, case != "none") == ("callable", true);
+            let status = if nameless { 404 } else { 200 };
+            assert_eq!(answer.status, status, "{function} {case}");
+            for text in &told {
+                server.expect_log(text);
+            }
+        }
     }
     let status = if subject().differs("REQ-136") {
         500
@@ -329,7 +357,14 @@ def application_group(environ):
             server.wait_for_logs(text, before + 1);
         }
     }
-    for allowed in ["WSGI0174", "WSGI5011", "SyntaxError", "WSGI0105"] {
+    for allowed in [
+        "WSGI0174",
+        "WSGI5011",
+        "SyntaxError",
+        "WSGI0105",
+        "called ",
+        "WSGI0089",
+    ] {
         server.allow_log(allowed);
     }
 }

@@ -155,8 +155,11 @@ fn make_serve() {
     }
 
     let tree = ProcessTree::marked("SERVE_STATE", state.to_str().expect("UTF-8"));
-    let daemons = |process: &wsgi_harness::Process| process.program.ends_with("mod_wsgi-daemon");
-    assert_eq!(tree.all().into_iter().filter(daemons).count(), 5);
+    let daemons = tree
+        .all()
+        .into_iter()
+        .filter(wsgi_harness::Process::is_daemon);
+    assert_eq!(daemons.count(), 5);
     serving.interrupt();
     wait_until("all processes to be gone", || {
         tree.all().is_empty().then_some(())

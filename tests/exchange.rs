@@ -249,6 +249,79 @@ fn imported_modules(mpm: Mpm, mode: Mode) {
 }
 matrix!(imported_modules: event);
 
+/// REQ-613, REQ-611, REQ-650: a script is asked once by each request whether it wants to be loaded again, before it runs; not by the
+/// one that loads it. The file that a handler script is for need not be there.
+fn asked_once(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=1 threads=2")
+        .config("ServerLimit 1\nMaxRequestWorkers 16\nWSGIHandlerScript handled {apps}/handler.wsgi\n<Location /page>\nSetHandler handled\n</Location>")
+        .file("apps/handler.wsgi", &counting("handle_request"))
+        .start();
+    let url = server.case("counting", &counting("application"));
+    for count in 0..4 {
+        for (path, names) in [
+            (url.as_str(), "{apps}/counting.wsgi for ''"),
+            ("/page", "{htdocs}/page for '{apps}/handler.wsgi'"),
+        ] {
+            let request = Request::post(&format!("{path}/more?a=b"), "body");
+            let text = server.send(&request).expect(200).text();
+            assert_eq!(text, server.fill(&format!("{count} {names}")));
+        }
+    }
+}
+matrix!(asked_once: event);
+
+/// A script whose callable answers with how often `reload_required` was called, and with its files.
+fn counting(callable: &str) -> String {
+    format!(
+        "count = 0\n\ndef reload_required(resource):\n    global count\n    count += 1\n    return False\n\ndef {callable}(environ, start_response):\n    start_response('200 OK', [])\n    names = environ['SCRIPT_FILENAME'], environ['mod_wsgi.handler_script']\n    return [('%d %s for %r' % (count, *names)).encode()]\n"
+    )
+}
+
+/// REQ-622, REQ-621: a changed script is noticed by each process of the group when it gets a request; one that gets none goes on with
+/// what it has begun.
+#[test]
+fn each_process_notices_on_its_own() {
+    let server = server(Mpm::Event, "processes=2 threads=1");
+    let script = |version: &str| {
+        app(&format!(
+            "name = environ['QUERY_STRING']\nif name:\n    open('{{data}}/' + name, 'w').close()\n    while not os.path.exists('{{data}}/' + name + '-go'):\n        time.sleep(0.01)\nstart_response('200 OK', [('X-Version', '{version}')])\nreturn [str(os.getpid()).encode()]"
+        ))
+    };
+    let url = server.case("changing", &script("old"));
+    let hold = |name: &str| {
+        let connection = server.begin(&format!("{url}?{name}"));
+        wait_until(name, || {
+            server.path(&format!("data/{name}")).exists().then_some(())
+        });
+        connection
+    };
+    let mut busy = hold("first");
+    // The other process, since each has one thread.
+    let idle = server.daemon(server.served_by(&url));
+    let mut daemons = server.daemons();
+    daemons.retain(|daemon| daemon.pid != idle.pid);
+    server.write("apps/changing.wsgi", &script("new"));
+    let answer = server.get(&url).expect(200);
+    assert_eq!(answer.header("X-Version"), Some("new"));
+    server.wait_until_gone(std::slice::from_ref(&idle));
+    // The busy one and the new one: nothing else is being replaced.
+    assert_eq!(server.daemons().len(), 2, "{:?}", server.daemons());
+    server.write("data/first-go", "");
+    let answer = busy.answer().expect(200);
+    assert_eq!(answer.header("X-Version"), Some("old"));
+    let other = server.daemon(answer.pid());
+    assert!(daemons.iter().any(|daemon| daemon.pid == other.pid));
+    // Two requests at a time, so that one of them comes to it.
+    let mut busy = hold("second");
+    let answer = server.get(&url).expect(200);
+    assert_eq!(answer.header("X-Version"), Some("new"));
+    server.wait_until_gone(&[other]);
+    server.write("data/second-go", "");
+    assert_eq!(busy.answer().expect(200).header("X-Version"), Some("new"));
+}
+
 /// REQ-806, KD-36: what cannot be shown in the log is a failure like any other, and nobody else's; records carry no prefix of
 /// their own.
 fn unspeakable_errors(mpm: Mpm, mode: Mode) {

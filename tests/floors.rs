@@ -18,6 +18,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "crates/daemon",
         &["wsgi-core", "wsgi-runtime-api", "wsgi-sys"],
     ),
+    ("crates/preload", &["mod_wsgi-daemon", "wsgi-sys"]),
     ("crates/express", &["wsgi-core", "wsgi-sys"]),
     (
         ".",
@@ -30,6 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     (".", &["pyo3", "pyo3-ffi"]),
     ("crates/daemon", &["pyo3", "pyo3-ffi", "bindgen"]),
+    ("crates/preload", &["pyo3", "pyo3-ffi", "bindgen"]),
     (
         "crates/core",
         &["libc", "nix", "pyo3", "bindgen", "tokio", "libloading"],
@@ -68,6 +70,7 @@ const UNSAFE: &[&str] = &[
     "src/apache/",
     "src/module.rs",
     "src/hooks/mod.rs",
+    "crates/preload/",
     "crates/runtime/src/python/",
     "crates/runtime-api/",
     "crates/sys/",

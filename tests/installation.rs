@@ -12,8 +12,9 @@ fn copy_installed(folder: &Path) {
     fs::create_dir_all(folder).expect("a folder of the site");
     let built = subject().module().with_file_name("mod_wsgi");
     let runtimes = fs::read_dir(&built).expect("runtimes").flatten();
-    let daemon = subject().module().with_file_name("mod_wsgi-daemon");
-    for from in runtimes.map(|entry| entry.path()).chain([daemon]) {
+    let beside = ["mod_wsgi-daemon", "libmod_wsgi_preload.so"]
+        .map(|name| subject().module().with_file_name(name));
+    for from in runtimes.map(|entry| entry.path()).chain(beside) {
         let to = folder.join(from.file_name().expect("a file"));
         fs::copy(&from, to).expect("a copy");
     }
@@ -97,7 +98,13 @@ fn what_was_built_is_installed() {
             .expect("a script that can be run")
     };
     let module = subject().module();
-    let parts = ["libmod_wsgi.so", "mod_wsgi-daemon", "mod_wsgi/python3.so"];
+    let parts = [
+        "libmod_wsgi.so",
+        "mod_wsgi-daemon",
+        "libmod_wsgi_preload.so",
+        "mod_wsgi/python3.so",
+        "mod_wsgi/python3.conf",
+    ];
     fs::create_dir_all(path("target/release/mod_wsgi")).expect("a folder in ours");
     for part in parts {
         let refused = install();
@@ -115,7 +122,12 @@ fn what_was_built_is_installed() {
         .trim_end();
     let installed = path("root").join(module);
     assert!(installed.is_file(), "{}", installed.display());
-    for part in ["mod_wsgi-daemon", "python3.so"] {
+    for part in [
+        "mod_wsgi-daemon",
+        "libmod_wsgi_preload.so",
+        "python3.so",
+        "python3.conf",
+    ] {
         let part = installed.with_file_name("mod_wsgi").join(part);
         assert!(part.is_file(), "{}", part.display());
     }

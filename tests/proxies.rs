@@ -231,6 +231,61 @@ const ROWS: &[Row] = &[
             ("HTTP_X_FORWARDED_FOR", Some("!!, 10.1.1.1")),
         ],
     },
+    Row {
+        row: "REQ-141, REQ-144, REQ-145: the other names; REQ-153: the last configured one has no say where it is absent",
+        config: "WSGITrustedProxyHeaders X-Forwarded-Scheme X-HTTPS X-Host X-Forwarded-Host X-Forwarded-Script-Name X-Client-IP X-Real-IP",
+        headers: &[
+            ("X-Forwarded-Scheme", "https"),
+            ("X-Host", "h"),
+            ("X-Forwarded-Script-Name", "//m"),
+            ("X-Client-IP", " what, ever"),
+        ],
+        expected: &[
+            ("wsgi.url_scheme", Some("https")),
+            ("HTTP_HOST", Some("h")),
+            ("SCRIPT_NAME", Some("//m")),
+            ("mod_wsgi.mount_point", Some("//m")),
+            ("REMOTE_ADDR", Some("what, ever")),
+            ("HTTP_X_CLIENT_IP", Some("what, ever")),
+        ],
+    },
+    Row {
+        row: "REQ-150, REQ-154, ENV-55: a stranger's headers of all categories go",
+        config: "WSGITrustedProxyHeaders X-Scheme X-Script-Name X-Forwarded-Port X-Forwarded-Server\nWSGITrustedProxies 10.0.0.0/8",
+        headers: &[
+            ("X-Forwarded-SSL", "on"),
+            ("X-Scheme", "https"),
+            ("X-Script-Name", "/evil"),
+            ("X-Forwarded-Port", "1"),
+            ("X-Forwarded-Server", "evil"),
+        ],
+        expected: &[
+            ("wsgi.url_scheme", Some("http")),
+            ("HTTP_X_FORWARDED_SSL", None),
+            ("HTTP_X_SCHEME", None),
+            ("SCRIPT_NAME", Some("")),
+            ("mod_wsgi.mount_point", None),
+            ("HTTP_X_SCRIPT_NAME", None),
+            ("HTTP_X_FORWARDED_PORT", None),
+            ("SERVER_NAME", Some("localhost")),
+        ],
+    },
+    Row {
+        row: "REQ-153, REQ-145: in the order of the configuration, so the flag counts; REQ-164: no address, and the last",
+        config: "WSGITrustedProxyHeaders X-Forwarded-Proto X-Forwarded-SSL X-Forwarded-For\nWSGITrustedProxies 127.0.0.1 10.0.0.0/8",
+        headers: &[
+            ("X-Forwarded-SSL", "0"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-For", "10.1.1.1, !!"),
+        ],
+        expected: &[
+            ("wsgi.url_scheme", Some("http")),
+            ("HTTP_X_FORWARDED_SSL", Some("0")),
+            ("HTTP_X_FORWARDED_PROTO", None),
+            ("REMOTE_ADDR", Some("!!")),
+            ("HTTP_X_FORWARDED_FOR", Some("!!")),
+        ],
+    },
 ];
 
 /// REQ-106, DIR-130, DIR-133, DIR-135: row by row; every row of the table names its row of the specification.

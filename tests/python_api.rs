@@ -2,10 +2,10 @@
 
 use wsgi_harness::{Mode, Mpm, Process, Site, matrix, subject, test_venv, wait_until};
 
-/// Whether a process has loaded Python.
+/// Whether a process has Python, as a library or as its executable.
 fn has_python(process: &Process) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
-    maps.contains("libpython3.")
+    maps.contains("libpython3.") || maps.contains("/bin/python3.")
 }
 
 const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
@@ -88,7 +88,7 @@ def application(environ, start_response):
     return [''.join('%s\\t%s\\n' % item for item in facts.items()).encode()]
 ";
 
-/// API-051, API-052, API-110 to API-119, API-130, API-131, API-135, API-400, API-401, API-901, MET-60: the attributes of
+/// REQ-850, API-051, API-052, API-110 to API-119, API-130, API-131, API-135, API-400, API-401, API-901, MET-60: the attributes of
 /// `mod_wsgi` and `apache`.
 fn attributes(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
@@ -211,7 +211,7 @@ fn an_installed_package() {
     server.expect_log("ValueError: a broken package");
 }
 
-/// API-034: in the process of a debugger standard output and input are those of the terminal, whatever is restricted; standard
+/// API-034, REQ-560: in the process of a debugger standard output and input are those of the terminal, whatever is restricted; standard
 /// error is Apache's log.
 #[test]
 fn one_process() {

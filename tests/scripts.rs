@@ -336,6 +336,8 @@ fn without_reloading(mpm: Mpm, mode: Mode) {
     assert_eq!(server.get(&url).expect(200).text(), "old");
     server.write("apps/watched.wsgi", &saying("new"));
     assert_eq!(server.get(&watched).expect(200).text(), "new");
+    server.restart();
+    assert_eq!(server.get(&url).expect(200).text(), "new");
 }
 matrix!(without_reloading: event);
 

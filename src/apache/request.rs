@@ -86,11 +86,6 @@ impl<'r> Request<'r> {
         self.text(self.record().uri).unwrap_or(b"")
     }
 
-    /// Target of the request line as sent.
-    pub fn unparsed_uri(&self) -> &'r [u8] {
-        self.text(self.record().unparsed_uri).unwrap_or(b"")
-    }
-
     /// First line of the request.
     pub fn request_line(&self) -> &'r [u8] {
         self.text(self.record().the_request).unwrap_or(b"")
@@ -190,6 +185,13 @@ impl<'r> Request<'r> {
     /// Sets the handler.
     pub fn set_handler(&self, handler: &'static CStr) {
         self.change(|record| record.handler = handler.as_ptr());
+    }
+
+    /// Whether a section in effect has a `SetHandler`. While URLs are translated these are the sections for URLs and conditions, later
+    /// on all of them.
+    pub fn has_configured_handler(&self) -> bool {
+        // SAFETY: a live request with core's configuration.
+        unsafe { apache_sys::wsgi_shim_has_configured_handler(self.as_ptr()) != 0 }
     }
 
     /// Content type of the answer, or of the mapped file.

@@ -3,13 +3,14 @@
 //! The head is kept until the first data, so that a short answer is one brigade and one write. Runs on the thread that serves
 //! the request, without the GIL.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use wsgi_core::answer::head::check_status;
 use wsgi_core::record;
 use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_runtime_api::host::{self, Blocks, Headers, ReadError, SendError};
 use wsgi_runtime_api::{SEND_FLUSH, SEND_LAST};
+use wsgi_sys::temporary;
 
 use crate::apache::{After, Body, Brigade, Level, ReadFailure, Request, Status, WriteError};
 
@@ -221,6 +222,10 @@ impl host::Transport for Transport<'_> {
         let request = self.request;
         let sendfile = self.sendfile;
         let brigade = self.brigade.get_or_insert_with(|| Brigade::new(&request));
+        // httpd moves the position of what it reads, also when the request has ended: it gets an open file of its own, so that
+        // the application's stays where it is (REQ-585). Where /proc is missing or refuses, the position is shared.
+        let reopened = temporary::read_only(file).ok();
+        let file = reopened.as_ref().map_or(file, AsFd::as_fd);
         if let Err(error) = brigade.append_file(file, offset, len, sendfile) {
             self.error = Some(format!(
                 "the file's descriptor could not be duplicated: {error}"

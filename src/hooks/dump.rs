@@ -148,7 +148,13 @@ fn python(global: &Global, group: Option<&DaemonGroup>) -> String {
     };
     let folders = installed::folders(global.runtime_directory.as_deref());
     match installed::runtime(&folders, wanted) {
-        Ok(found) => format!("{} ({})", found.version, found.path.display()),
+        Ok(found) => {
+            let path = found.path.display();
+            match options.and_then(|_| installed::python_executable(&folders, &found).ok()?) {
+                Some(python) => format!("{} ({path} in {})", found.version, python.path.display()),
+                None => format!("{} ({path})", found.version),
+            }
+        }
         Err(error) => format!("cannot be started: {error}"),
     }
 }

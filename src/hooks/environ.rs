@@ -65,7 +65,7 @@ pub(super) fn gather_for_hook<'r>(request: &Request<'r>, group: &str) -> Environ
         (b"SERVER_PROTOCOL", request.protocol()),
         (b"REQUEST_METHOD", request.method()),
         (b"QUERY_STRING", request.args().unwrap_or(b"")),
-        (b"REQUEST_URI", request.unparsed_uri()),
+        (b"REQUEST_URI", sent_target(request)),
         (b"SCRIPT_NAME", script_name),
         (b"PATH_INFO", path_info),
         (b"mod_wsgi.process_group", b""),
@@ -171,7 +171,7 @@ fn redirect<'r>(environ: &mut Environ<'r>, request: &Request<'r>) {
     }
 }
 
-/// The request line (ENV-19 to ENV-23), with the slashes of both path halves collapsed (REQ-112).
+/// The request line (ENV-19 to ENV-23), with the slashes of both path halves collapsed (REQ-104, REQ-112).
 fn request_line<'r>(environ: &mut Environ<'r>, request: &Request<'r>, method: &'r [u8]) {
     environ.set(&b"SERVER_PROTOCOL"[..], Some(request.protocol()));
     environ.set(&b"REQUEST_METHOD"[..], Some(method));
@@ -184,7 +184,13 @@ fn request_line<'r>(environ: &mut Environ<'r>, request: &Request<'r>, method: &'
     environ.set(&b"REQUEST_URI"[..], Some(target));
     let (script_name, path_info) = split(request);
     environ.set_cow(&b"SCRIPT_NAME"[..], path::collapse_slashes(script_name));
-    environ.set_cow(&b"PATH_INFO"[..], path::collapse_slashes(path_info));
+    if path_info.is_empty() {
+        // What another module has set stays, such as that of the page that includes this request.
+        let set = environ.get_cow(b"PATH_INFO").unwrap_or_default();
+        environ.set_owned(&b"PATH_INFO"[..], path::collapse_slashes(&set));
+    } else {
+        environ.set_cow(&b"PATH_INFO"[..], path::collapse_slashes(path_info));
+    }
 }
 
 /// SCRIPT_NAME and PATH_INFO as httpd maps them, slashes as they came (REQ-110, REQ-111).

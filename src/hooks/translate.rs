@@ -13,6 +13,9 @@ use crate::config;
 /// in the list of its server. Clients cannot set notes.
 const ALIAS_NOTE: &std::ffi::CStr = c"mod_wsgi-rs.alias";
 
+/// Note of a request whose URL has a handler of its own, by `SetHandler` in `<Location>`.
+const HANDLER_NOTE: &std::ffi::CStr = c"mod_wsgi-rs.handler";
+
 /// Hook translate_name: the first alias that matches gives the file (MRG-06, DIR-008) and forces our handler (DIR-009).
 pub(super) fn translate(request: &Request<'_>) -> Status {
     let uri = request.uri();
@@ -56,9 +59,12 @@ pub(super) fn translate(request: &Request<'_>) -> Status {
 fn accept(request: &Request<'_>, position: usize, target: &[u8]) {
     request.set_filename(target);
     request.set_handler(super::BUILT_IN_HANDLER);
-    request
-        .notes()
-        .set(ALIAS_NOTE, position.to_string().as_bytes());
+    let notes = request.notes();
+    notes.set(ALIAS_NOTE, position.to_string().as_bytes());
+    // Folders have no say in the matter yet.
+    if request.has_configured_handler() {
+        notes.set(HANDLER_NOTE, b"1");
+    }
 }
 
 /// The module that a request is for; None if it is for a file, or not for us.
@@ -85,9 +91,11 @@ pub fn options<'r>(request: &Request<'r>) -> Option<&'r AliasOptions> {
         .get(position)
 }
 
-/// Hook fixups: an `AddHandler` or `SetHandler` of the directory does not take a request of an alias away (DIR-009).
+/// Hook fixups: an `AddHandler` or `SetHandler` of the directory does not take a request of an alias away (DIR-009). One for the URL
+/// does, as in the original: `/server-status` stays that where an alias has everything.
 pub(super) fn keep_handler(request: &Request<'_>) -> Status {
-    if options(request).is_some() && !request.is_proxied() {
+    let is_of_url = request.notes().has(HANDLER_NOTE);
+    if options(request).is_some() && !request.is_proxied() && !is_of_url {
         request.set_handler(super::BUILT_IN_HANDLER);
     }
     Status::DECLINED

@@ -21,7 +21,7 @@ use super::lasting;
 use super::member::{Member, SocketFile};
 use crate::apache::process;
 use crate::client::{Bounds, ClientLimits, GroupClient};
-use crate::installed::{self, InstallError, Wanted};
+use crate::installed::{self, InstallError, PythonExecutable, Wanted};
 
 /// Facts of this start that all groups share.
 pub(super) struct Start {
@@ -107,24 +107,33 @@ pub(super) struct SetUp {
     pub(super) warnings: Vec<ListenWarning>,
 }
 
-/// Works out everything that the configuration alone decides about a group's daemons. Slot, instance and secret are still
-/// missing. `timeout` is that of the server that the group is defined in.
+/// What the configuration and the installation decide about a group's daemons.
+pub(super) struct Planned {
+    /// Slot, instance and secret are still missing.
+    pub(super) settings: DaemonSettings,
+    /// Python's executable, where daemons can be that.
+    pub(super) executable: Option<PythonExecutable>,
+}
+
+/// Works it out. `timeout` is that of the server that the group is defined in.
 ///
 /// # Errors
 /// See [`GroupError`].
-pub(super) fn settings(
+pub(super) fn plan_daemons(
     start: &Start,
     global: &Global,
     group: &DaemonGroup,
     timeout: Duration,
-) -> Result<DaemonSettings, GroupError> {
+) -> Result<Planned, GroupError> {
     let options = &group.options;
     let wanted = Wanted::of(global, Some(group));
-    let runtime =
-        installed::runtime(&start.folders, wanted).map_err(|source| GroupError::Install {
-            group: group.name.clone(),
-            source,
-        })?;
+    let not_installed = |source| GroupError::Install {
+        group: group.name.clone(),
+        source,
+    };
+    let runtime = installed::runtime(&start.folders, wanted).map_err(not_installed)?;
+    let executable =
+        installed::python_executable(&start.folders, &runtime).map_err(not_installed)?;
     let preload = global
         .import_scripts
         .iter()
@@ -155,7 +164,10 @@ pub(super) fn settings(
         group: group.name.clone(),
         text: error.to_string(),
     })?;
-    Ok(settings)
+    Ok(Planned {
+        settings,
+        executable,
+    })
 }
 
 /// Makes socket, board and secret of a group.
@@ -165,8 +177,12 @@ pub(super) fn settings(
 pub(super) fn set_up(
     start: &Start,
     group: &DaemonGroup,
-    mut settings: DaemonSettings,
+    planned: Planned,
 ) -> Result<SetUp, SetUpError> {
+    let Planned {
+        mut settings,
+        executable,
+    } = planned;
     let options = &group.options;
     let path = socket_path(start, group, settings.identity.uid);
     let secret = secret(start, &path).map_err(SetUpError::Secret)?;
@@ -204,6 +220,7 @@ pub(super) fn set_up(
         plan: plan(start, group, &settings),
         settings,
         program: start.program.clone(),
+        executable,
         title: title
             .unwrap_or_else(|| format!("mod_wsgi-daemon: {}", group.name))
             .into(),

@@ -11,6 +11,8 @@ use wsgi_core::roster::GroupPlan;
 use wsgi_sys::board::Board;
 use wsgi_sys::listener::FileIdentity;
 
+use crate::installed::PythonExecutable;
+
 /// The socket file of a group.
 #[derive(Clone, Debug)]
 pub(super) struct SocketFile {
@@ -32,6 +34,8 @@ pub(super) struct Member {
     pub(super) settings: DaemonSettings,
     /// Path of `mod_wsgi-daemon`.
     pub(super) program: PathBuf,
+    /// What its daemons are instead, where that can be.
+    pub(super) executable: Option<PythonExecutable>,
     /// `argv[0]` of its daemons (DMN-111).
     pub(super) title: OsString,
     /// Socket that children connect to.

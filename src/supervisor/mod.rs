@@ -18,14 +18,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wsgi_core::config::{DaemonGroup, Global};
-use wsgi_core::control::DaemonSettings;
 use wsgi_core::python::ProcessFacts;
 use wsgi_sys::stream::MAX_PATH;
 
 use crate::apache::{Level, Pool, Server, mpm, other_child, process, scoreboard};
 use crate::client::Group;
 use crate::{config, installed};
-use group::{SetUp, SetUpError, Start};
+use group::{Planned, SetUp, SetUpError, Start};
 use member::Member;
 use parent::Generation;
 
@@ -96,9 +95,9 @@ fn check_group(
     if process::is_configuration_test() {
         precheck::folders(global, group)?;
     }
-    let settings = group::settings(start, global, group, server_of(main, group).timeout())
+    let planned = group::plan_daemons(start, global, group, server_of(main, group).timeout())
         .map_err(|error| error.to_string())?;
-    let path = group::socket_path(start, group, settings.identity.uid);
+    let path = group::socket_path(start, group, planned.settings.identity.uid);
     let length = path.as_os_str().len();
     if length > MAX_PATH {
         return Err(format!(
@@ -124,18 +123,18 @@ pub fn start(pconf: Pool<'_>, main: &Server<'_>, global: &Global) -> Result<Daem
         });
     }
     let start = surroundings(pconf, global)?;
-    let mut planned: Vec<(&DaemonGroup, DaemonSettings)> = Vec::new();
+    let mut all: Vec<(&DaemonGroup, Planned)> = Vec::new();
     for group in &global.daemon_groups {
         let server = server_of(main, group);
-        let settings = group::settings(&start, global, group, server.timeout());
-        let mut settings = settings.map_err(|error| error.to_string())?;
-        settings.log_level = log_level(&server);
-        planned.push((group, settings));
+        let planned = group::plan_daemons(&start, global, group, server.timeout());
+        let mut planned = planned.map_err(|error| error.to_string())?;
+        planned.settings.log_level = log_level(&server);
+        all.push((group, planned));
     }
     let (mut groups, mut members, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
-    for (group, settings) in planned {
+    for (group, planned) in all {
         let server = server_of(main, group);
-        match group::set_up(&start, group, settings) {
+        match group::set_up(&start, group, planned) {
             Ok(SetUp {
                 member,
                 listener,

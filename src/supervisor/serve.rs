@@ -19,7 +19,6 @@ use wsgi_sys::signals::{self, SignalPipe};
 
 use super::member::Member;
 use super::running::{Daemon, Group};
-use super::spawn::{self, Newcomer};
 
 /// What the parent writes to the generation pipe: the generation ends, its children go on for a while.
 pub(super) const GRACEFUL: u8 = b'G';
@@ -106,6 +105,7 @@ pub(super) fn run<S: RecordSink>(
                 roster: Roster::new(plan),
                 daemons: (0..slots).map(|_| None).collect(),
                 broken: Vec::new(),
+                executable: member.executable.as_ref(),
             }
         })
         .collect();
@@ -266,6 +266,9 @@ impl<S: RecordSink> Supervisor<'_, S> {
         let Some((group, slot)) = found else { return };
         // Its last words, the reason of a failed start among them, are still in the channel.
         self.read_daemon(group, slot);
+        if let Some(text) = self.groups[group].did_not_run(slot, end) {
+            self.sink.record(group, 4, text.as_bytes());
+        }
         self.event(group, Event::Exited { slot, end });
     }
 
@@ -283,7 +286,10 @@ impl<S: RecordSink> Supervisor<'_, S> {
                 return;
             };
             match channel.try_receive::<FromDaemon>() {
-                Ok(Received::Message(message)) => self.message(index, slot, message),
+                Ok(Received::Message(message)) => {
+                    daemon.has_spoken = true;
+                    self.message(index, slot, message);
+                }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) | Err(ChannelError::System(_)) => {
                     daemon.channel = None;
@@ -403,43 +409,12 @@ impl<S: RecordSink> Supervisor<'_, S> {
     }
 
     fn spawn(&mut self, index: usize, slot: u32, instance: u32, checked: bool) -> Event {
-        let group = &mut self.groups[index];
-        let Some(listener) = &group.listener else {
-            let error = "its group has ended".to_owned();
-            return Event::SpawnFailed { slot, error };
-        };
-        group.member.board.assign(slot, instance);
-        let error_log = self.sink.error_log(index);
-        let newcomer = Newcomer {
-            slot,
-            instance,
-            required: if checked {
-                group.required()
-            } else {
-                Vec::new()
-            },
-        };
-        match spawn::daemon(group.member, listener.as_fd(), error_log, newcomer) {
-            Ok((pid, channel)) => {
-                let daemon = Daemon {
-                    pid,
-                    channel: Some(channel),
-                    reported: false,
-                    not_loaded: Vec::new(),
-                    refused: false,
-                };
-                let pid = u32::try_from(pid).expect("a pid is positive");
-                group.member.board.set_pid(slot, pid);
-                if let Some(place) = group.daemons.get_mut(slot as usize) {
-                    *place = Some(daemon);
-                }
-                Event::Spawned { slot, pid }
-            }
-            Err(error) => Event::SpawnFailed {
-                slot,
-                error: error.to_string(),
-            },
+        let (event, warning) =
+            self.groups[index].spawn(slot, instance, checked, self.sink.error_log(index));
+        if let Some(text) = warning {
+            self.sink.record(index, 4, text.as_bytes());
         }
+        event
     }
 
     fn tell(&mut self, index: usize, slot: u32, message: &ToDaemon) {

@@ -1,6 +1,7 @@
 //! Starting one daemon: a control channel, then fork and exec with the descriptors that `wsgi_core::control` fixes, then
 //! its settings. Supervisor process.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +13,10 @@ use wsgi_sys::control::{ChannelError, ControlSocket};
 use wsgi_sys::exec::{self, ExecError, Program};
 
 use super::member::Member;
+use crate::installed::PythonExecutable;
+
+/// What the dynamic linker loads first, with a colon between files.
+const PRELOAD: &str = "LD_PRELOAD";
 
 /// Why a daemon was not started (WSGI0024).
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +57,9 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 /// Who a new daemon is.
-pub(super) struct Newcomer {
+pub(super) struct Newcomer<'m> {
+    /// What it executes; None is `mod_wsgi-daemon`.
+    pub(super) executable: Option<&'m PythonExecutable>,
     pub(super) slot: u32,
     pub(super) instance: u32,
     /// See `DaemonSettings::required`.
@@ -67,7 +74,7 @@ pub(super) fn daemon(
     member: &Member,
     listener: BorrowedFd<'_>,
     error_log: Option<BorrowedFd<'_>>,
-    newcomer: Newcomer,
+    newcomer: Newcomer<'_>,
 ) -> Result<(i32, ControlSocket), SpawnError> {
     let failed = |what| move |source| SpawnError::Descriptor { what, source };
     let null = File::options()
@@ -78,9 +85,18 @@ pub(super) fn daemon(
     let (ours, theirs) = ControlSocket::pair().map_err(failed("control channel"))?;
     let own_stderr = io::stderr();
     let stderr = error_log.unwrap_or_else(|| own_stderr.as_fd());
-    let environment: Vec<_> = std::env::vars_os().collect();
+    let Newcomer {
+        executable,
+        slot,
+        instance,
+        required,
+    } = newcomer;
+    let mut environment: Vec<_> = std::env::vars_os().collect();
+    if let Some(python) = executable {
+        preload(&mut environment, python.preload.as_os_str());
+    }
     let pid = exec::spawn(&Program {
-        path: &member.program,
+        path: executable.map_or(&member.program, |python| &python.path),
         name: &member.title,
         environment: &environment,
         descriptors: &[
@@ -94,11 +110,6 @@ pub(super) fn daemon(
         // The supervisor is one thread, so that this is the end of the supervisor.
         parent_death_signal: Some(libc::SIGKILL),
     })?;
-    let Newcomer {
-        slot,
-        instance,
-        required,
-    } = newcomer;
     let settings = DaemonSettings {
         slot,
         instance,
@@ -110,9 +121,34 @@ pub(super) fn daemon(
     Ok((pid, ours))
 }
 
+/// Puts `library` in front of what is loaded first anyway. The library takes it out again (`crates/preload`).
+fn preload(environment: &mut Vec<(OsString, OsString)>, library: &OsStr) {
+    match environment.iter_mut().find(|(name, _)| name == PRELOAD) {
+        Some((_, others)) => {
+            let mut all = library.to_owned();
+            all.push(":");
+            all.push(&*others);
+            *others = all;
+        }
+        None => environment.push((PRELOAD.into(), library.into())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_preloaded_anyway_stays() {
+        let variable = |value: &str| (OsString::from(PRELOAD), OsString::from(value));
+        let mut environment = vec![("PATH".into(), "/bin".into())];
+        preload(&mut environment, OsStr::new("/a.so"));
+        assert_eq!(environment[1], variable("/a.so"));
+        environment[1] = variable("/b.so:/c.so");
+        preload(&mut environment, OsStr::new("/a.so"));
+        assert_eq!(environment[1], variable("/a.so:/b.so:/c.so"));
+        assert_eq!(environment.len(), 2);
+    }
 
     /// DMN-540: limits have a remedy, whoever met them.
     #[test]

@@ -1,6 +1,6 @@
 //! WSGIAccessScript: what it says, among others who have a say.
 
-use wsgi_harness::{Curl, Mode, Mpm, matrix};
+use wsgi_harness::{Curl, Httpd, Mode, Mpm, matrix};
 
 use super::{ACCESS, BASIC, guarded, login};
 
@@ -51,6 +51,45 @@ fn access_among_others() {
     server.get("/secret/page.html?no").expect(403);
     for text in ["AH01797", "AH01630", "WSGI0057"] {
         server.expect_log(text);
+    }
+}
+
+/// REQ-703: the script is asked behind mod_ssl, which need not let a request come that far, and before what is required of hosts and
+/// users.
+#[test]
+fn access_in_its_turn() {
+    let script = "
+def allow_access(environ, host):
+    print('asked for', environ['REQUEST_URI'], file=environ['wsgi.errors'])
+    return environ['QUERY_STRING'] != 'no'
+";
+    let server = guarded(
+        Mpm::Event,
+        Mode::Embedded,
+        script,
+        "WSGIAccessScript {apps}/guard.wsgi",
+    )
+    .modules(&["authz_host"])
+    // Behind ours: it is not the order of their lines that counts.
+    .config(&Httpd::installed().load("ssl"))
+    .config(
+        "<Location /secret/app>\nSSLRequireSSL\n</Location>
+        <Location /secret/page.html>\nRequire ip 10.0.0.1\n</Location>",
+    )
+    .start();
+    for query in ["yes", "no"] {
+        server.get(&format!("/secret/app?{query}")).expect(403);
+    }
+    assert_eq!(server.log().count("asked for"), 0);
+    server.expect_log("AH02219");
+    server.get("/secret/page.html?no").expect(403);
+    server.wait_for_log("WSGI0057");
+    assert_eq!(server.log().count("AH01630"), 0);
+    server.get("/secret/page.html?yes").expect(403);
+    server.wait_for_log("AH01630");
+    assert_eq!(server.log().count("asked for"), 2);
+    for allowed in ["asked for", "AH01882", "AH01873"] {
+        server.allow_log(allowed);
     }
 }
 

@@ -26,7 +26,7 @@ def allow_access(environ, host):
         WSGITrustedProxyHeaders X-Forwarded-For\nWSGITrustedProxies 127.0.0.1",
     )
     .modules(&["env"])
-    .config("ServerSignature On\nServerAdmin someone@example.com\nMergeSlashes Off")
+    .config("ServerSignature On\nServerAdmin someone@example.com\nMergeSlashes Off\nErrorDocument 404 /secret/app/page")
     .start();
     let mut connection = server.connect();
     let port = connection.local_port();
@@ -44,6 +44,11 @@ def allow_access(environ, host):
         .send(&Request::get("http://localhost/secret/app?absolute"))
         .expect(200);
     server.expect_log("E REQUEST_URI='http://localhost/secret/app?absolute'.");
+    // A page of another place is asked for, too, as part of the same request.
+    let page = server.get("/none?page").expect(200);
+    assert_eq!(page.text(), "user None");
+    server.expect_log("E REQUEST_URI='/none?page'.");
+    server.expect_log("E PATH_INFO='/page'.");
     let folder = server.fill("{htdocs}");
     for entry in [
         "CONTENT_TYPE='text/x'".to_owned(),

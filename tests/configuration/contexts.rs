@@ -41,6 +41,7 @@ const CONTEXTS: &[(&str, &str)] = &[
     ("WSGIRestrictStdout Off", "S"),
     ("WSGIRestrictSignal On", "S"),
     ("WSGICaseSensitivity On", "S"),
+    ("WSGIPythonHome /usr", "S"),
     ("WSGIPythonPath /x", "S"),
     ("WSGIPythonEggs /x", "S"),
     ("WSGIPythonOptimize 0", "S"),

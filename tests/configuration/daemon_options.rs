@@ -236,7 +236,7 @@ fn socket_path_too_long() {
     );
 }
 
-/// DP-50, DP-14, KD-37: a virtual environment for whose Python there is no runtime, because it is too old for one or none is
+/// DP-50, DP-14, KD-37, GEN-02: a virtual environment for whose Python there is no runtime, because it is too old for one or none is
 /// installed; a changed root without being root.
 #[test]
 fn refused_for_reasons_of_the_machine() {

@@ -40,6 +40,13 @@ fn preloading_needs_known_groups() {
         ("DIR-076", "WSGIDaemonProcess g\nWSGIImportScript /x process-group=g application-group=a".into(), Accepted),
         ("XPN-25", "WSGIImportScript /x process-group=%{SERVER} application-group=a".into(), Refused),
         ("XPN-25", "WSGIImportScript /x process-group=%{GLOBAL} application-group=%{SERVER}".into(), Accepted),
+        ("XPN-25", "WSGIDaemonProcess g\nWSGIImportScript /x process-group=%{ENV:G} application-group=a".into(), Refused),
+        ("XPN-25", "WSGIImportScript /x process-group=%{HOST} application-group=a".into(), Refused),
+        ("XPN-25", "WSGIImportScript /x process-group=%{RESOURCE} application-group=a".into(), Refused),
+        // Unlike an alias's, whose groups of the request make it an alias only.
+        ("DIR-076", "WSGIImportScript /x process-group=g application-group=%{SERVER}".into(), Refused),
+        ("DIR-076", format!("{VHOST_GROUP}WSGIImportScript /x process-group=g application-group=a"), Refused),
+        ("DIR-076", format!("{VHOST_GROUP}<VirtualHost 127.0.0.1:2>\nServerName a.example\nWSGIImportScript /x process-group=g application-group=a\n</VirtualHost>"), Accepted),
         ("CTX-06", "<VirtualHost 127.0.0.1:1>\nWSGIImportScript /x process-group=%{GLOBAL} application-group=a\n</VirtualHost>".into(), Accepted),
     ];
     check(&rows);

@@ -63,6 +63,71 @@ fn groups_of_hosts_without_a_name() {
     );
 }
 
+/// MRG-08, CTX-06, DIR-076, DIR-077: scripts to load at start are one list in the order of the file, whichever virtual host they are
+/// written in, and so are groups: each is everybody's who may use it.
+fn lists_of_all_servers(mpm: Mpm, mode: Mode) {
+    let own = match mode {
+        Mode::Embedded => "%{GLOBAL}",
+        Mode::Daemon => "live",
+    };
+    let import = |name: &str, group: &str| {
+        format!(
+            "WSGIImportScript {{apps}}/{name}.wsgi process-group={group} application-group=one\n"
+        )
+    };
+    let alias = |name: &str, group: &str| {
+        format!(
+            "WSGIScriptAlias /{name} {{apps}}/{name}.wsgi process-group={group} application-group=one\n"
+        )
+    };
+    let config = import("z", own)
+        + "Listen 127.0.0.1:{port2}\n<VirtualHost 127.0.0.1:{port2}>\nServerName other.example\n"
+        + &import("y", own)
+        + "WSGIDaemonProcess theirs processes=1 threads=1\n"
+        + &import("theirs", "theirs")
+        + &alias("c", own)
+        + "</VirtualHost>\n"
+        + &alias("b", own)
+        + "<VirtualHost 127.0.0.1:1>\nServerName third.example\n"
+        + &import("x", own)
+        + "</VirtualHost>\n"
+        + &import("a", own);
+    let note = "import mod_wsgi
+with open('{data}/order', 'a') as order:
+    order.write('%s in %s\\n' % (__file__.split('/')[-1][:-5], mod_wsgi.process_group))
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [mod_wsgi.process_group.encode()]
+";
+    let site = ["z", "y", "x", "c", "b", "a", "theirs"]
+        .iter()
+        .fold(Site::new(mpm, mode), |site, name| {
+            site.file(&format!("apps/{name}.wsgi"), note)
+        });
+    let server = site
+        .daemon_options("processes=1 threads=2")
+        .config("ServerLimit 1\nMaxRequestWorkers 16")
+        .config(&config)
+        .start();
+    // A process that answers has loaded its scripts.
+    server.get("/b").expect(200);
+    let loaded = |group: &str| -> Vec<String> {
+        let order = std::fs::read_to_string(server.path("data/order")).unwrap_or_default();
+        let of_group = order.lines().filter_map(|line| {
+            let (name, process) = line.split_once(" in ")?;
+            (process == group).then(|| name.to_owned())
+        });
+        of_group.collect()
+    };
+    let own = if mode == Mode::Embedded { "" } else { own };
+    assert_eq!(loaded(own), ["z", "y", "c", "b", "x", "a"]);
+    wait_until("the script of the other group", || {
+        (loaded("theirs") == ["theirs"]).then_some(())
+    });
+}
+matrix!(lists_of_all_servers: event);
+
 /// DIR-094, DIR-096: a section inside another one; behind its end the outer one goes on.
 #[test]
 fn sections_in_sections() {

@@ -51,7 +51,7 @@ fn server(mpm: Mpm, mode: Mode) -> Server {
         .start()
 }
 
-/// ENV-02, ENV-08, ENV-56, ENV-58: the address that was listened on, as it was configured, the name of the server in HTML, and
+/// ENV-02, ENV-08, ENV-09, ENV-10, ENV-56, ENV-58: the address that was listened on, as it was configured, the name of the server in HTML, and
 /// Apache's ids, that of the connection as soon as a record of the error log showed it.
 fn listeners(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
@@ -78,6 +78,9 @@ fn listeners(mpm: Mpm, mode: Mode) {
                 "{host}"
             );
             assert_eq!(answer.unquoted("SERVER_NAME"), name);
+            let address = std::net::Ipv4Addr::from(address).to_string();
+            assert_eq!(answer.unquoted("SERVER_ADDR"), address);
+            assert_eq!(answer.unquoted("SERVER_PORT"), port.to_string());
             assert_eq!(answer.line("CONTENT_LENGTH"), None, "{host}");
             let (connection_id, request_id) = ids(&answer);
             assert_ne!(request_id, "-", "{host}");

@@ -2,6 +2,7 @@
 
 mod keys;
 mod listeners;
+mod mapped;
 mod redirects;
 mod requests;
 mod surroundings;

@@ -4,10 +4,12 @@ use wsgi_harness::{Level, Mode, Mpm, Site, app, matrix, subject, wait_until};
 
 use super::{server, still_answers};
 
-/// REQ-443, REQ-440, REQ-445, REQ-465, REQ-468, REQ-469, REQ-800, DMN-268: failures before anything was sent. 500 with httpd's
-/// page, the exception in the log, the process goes on.
+/// REQ-443, REQ-436, REQ-440, REQ-445, REQ-465, REQ-468, REQ-469, REQ-800, DMN-268: failures before anything was sent. 500 with
+/// httpd's page, the exception in the log, the process goes on.
 fn before_the_headers(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);
+    still_answers(&server);
+    let before = [server.children(), server.daemons()].concat();
     for (name, body, code, text) in [
         (
             "raises",
@@ -152,6 +154,9 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
         );
     }
     still_answers(&server);
+    // REQ-468, REQ-469: a process may end behind its answer.
+    let gone: Vec<_> = before.iter().filter(|one| !one.is_alive()).collect();
+    assert!(gone.is_empty(), "{gone:?}");
 }
 matrix!(before_the_headers: event worker prefork);
 

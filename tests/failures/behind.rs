@@ -1,8 +1,11 @@
 //! Failures behind the headers: an answer that is visibly cut short, and a body that is closed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use wsgi_harness::{Curl, Level, Mode, Mpm, Request, Site, app, matrix, subject, wait_until};
+use wsgi_harness::{
+    Curl, Level, Mode, Mpm, Record, Request, Site, app, matrix, subject, wait_until,
+};
 
 use super::{server, still_answers};
 
@@ -156,3 +159,54 @@ fn told_at_trace1(mpm: Mpm, mode: Mode) {
     assert!(told("exact").is_empty());
 }
 matrix!(told_at_trace1: event);
+
+/// REQ-800, REQ-807: a report is one record a line, in order, whose thread writes nothing in between, however many report at the same
+/// time; only the first has a prefix.
+fn reports_of_many_threads(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .cases()
+        .daemon_options("processes=1 threads=8")
+        .config("ServerLimit 1\nMaxRequestWorkers 16")
+        .start();
+    let url = server.case(
+        "failing",
+        "def application(environ, start_response):\n    name = environ['QUERY_STRING']\n    raise ValueError('\\n\\n'.join('%s line %d' % (name, at) for at in range(50)))\n",
+    );
+    server.allow_log("WSGI0174");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (server, url) = (&server, &url);
+            scope.spawn(move || {
+                for number in 0..10 {
+                    server.get(&format!("{url}?{thread}-{number}")).expect(500);
+                }
+            });
+        }
+    });
+    let last = |record: &Record| record.contains(" line 49");
+    let reports = wait_until("the last report", || {
+        let mut reports = server.log().matching("WSGI0174");
+        reports.retain(last);
+        (reports.len() >= 80).then_some(reports)
+    });
+    let mut names = HashSet::new();
+    for report in reports {
+        let lines: Vec<&str> = report
+            .traceback
+            .iter()
+            .filter_map(|line| line.rsplit_once("] ").map(|(_, text)| text))
+            .skip_while(|line| !line.starts_with("ValueError: "))
+            .collect();
+        let (name, _) = lines[0]["ValueError: ".len()..]
+            .split_once(' ')
+            .expect("it has a name");
+        assert_eq!(lines[0], format!("ValueError: {name} line 0"));
+        assert_eq!(lines.len(), 50, "{report:?}");
+        for (at, line) in lines.iter().enumerate().skip(1) {
+            assert_eq!(*line, format!("{name} line {at}"));
+        }
+        names.insert(name.to_owned());
+    }
+    assert_eq!(names.len(), 80);
+}
+matrix!(reports_of_many_threads: event / embedded daemon);

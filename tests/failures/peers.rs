@@ -133,6 +133,44 @@ fn daemon_dies_within_a_body(mpm: Mpm, mode: Mode) {
 }
 matrix!(daemon_dies_within_a_body: event / daemon);
 
+/// REQ-321, DMN-242: a daemon takes no more of a body, but answers: the answer counts, and the rest of the body is discarded.
+fn daemon_stops_reading(mpm: Mpm, mode: Mode) {
+    assert_eq!(mode, Mode::Daemon);
+    let spool = if subject().is_ours() {
+        " request-spool=0"
+    } else {
+        ""
+    };
+    let server = Site::new(mpm, mode)
+        .daemon_options(&format!("processes=1 threads=2{spool}"))
+        .cases()
+        .shared("hello.wsgi")
+        .start();
+    let url = server.case(
+        "deaf",
+        "import os, socket\n\ndef application(environ, start_response):\n    environ['wsgi.input'].read(1)\n    for name in os.listdir('/proc/self/fd'):\n        try:\n            one = socket.socket(fileno=os.dup(int(name)))\n        except OSError:\n            continue\n        listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)\n        if one.family == socket.AF_UNIX and not listens and str(one.getsockname()).endswith('.sock'):\n            one.shutdown(socket.SHUT_RD)\n        one.close()\n    start_response('200 OK', [('Content-Length', '5')])\n    return [b'whole']\n",
+    );
+    let bytes = Request::post(&url, vec![b'x'; 8 << 20]).bytes();
+    let mut connection = server.connect();
+    let mut writer = connection.split();
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(move || writer.write(&bytes).expect("all of it is taken"));
+        connection.read_answer("POST").expect("an answer")
+    });
+    assert_eq!(answer.expect(200).text(), "whole");
+    let next = connection.send(&Request::get("/case/hello"));
+    assert_eq!(next.expect(200).text(), "hello");
+    let told = if subject().differs("DMN-242") {
+        0
+    } else {
+        server.allow_log("WSGI0127");
+        server.wait_for_log("WSGI0129");
+        1
+    };
+    assert_eq!(server.log().count("WSGI0129"), told);
+}
+matrix!(daemon_stops_reading: event / daemon);
+
 /// DMN-036, DMN-216, DMN-300, DP-40, REQ-461: an application that takes longer than the socket-timeout, which is httpd's Timeout
 /// by default.
 fn socket_timeout(mpm: Mpm, mode: Mode) {

@@ -5,6 +5,7 @@
 
 mod children;
 mod daemons;
+mod secrets;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -24,6 +24,11 @@ fn what_python_cannot_do() {
     }
     server.expect_log("WSGI0200");
     server.expect_log("WSGI0201");
+    for code in ["WSGI0198", "WSGI0200", "WSGI0201"] {
+        for record in server.log().matching(code) {
+            assert_eq!(record.level, Level::Warn, "{}", record.line);
+        }
+    }
     if subject().is_ours() {
         let records = server.log().matching("WSGI0200");
         assert!(records.iter().any(|record| record.contains("'live'")));

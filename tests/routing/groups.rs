@@ -113,7 +113,7 @@ fn groups_of_hosts_that_are_named_later() {
     server.get("/nameless").expect(200);
 }
 
-/// DIR-110, DMN-064, REQ-301: no Python in httpd's children.
+/// DIR-110, DMN-064, REQ-301, GEN-03: no Python in httpd's children, which name it all the same.
 #[test]
 fn restricted_embedded() {
     let server = Site::daemon()
@@ -125,7 +125,9 @@ fn restricted_embedded() {
         )
         .start();
     server.allow_log("WSGI5034");
-    server.get("/").expect(200);
+    let banner = server.get("/").expect(200);
+    let banner = banner.header("Server").unwrap_or_default();
+    assert!(banner.contains(" Python/3."), "GEN-03: {banner}");
     server.get("/embedded").expect(500);
     server.expect_log("WSGI0143");
     for child in server.children() {

@@ -5,6 +5,8 @@ mod callables;
 mod expansions;
 mod groups;
 mod names;
+mod paths;
+mod sections;
 mod settings;
 
 use wsgi_harness::{Answer, Server};

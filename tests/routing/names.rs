@@ -118,7 +118,9 @@ fn hosts_and_ports() {
     }
     let without_host = Request::get("/app/host").http10();
     assert!(!String::from_utf8_lossy(&without_host.bytes()).contains("Host:"));
-    assert_eq!(group(0, &without_host), of_client("localhost", ""));
+    for nothing in [without_host.clone(), without_host.header("Host", "")] {
+        assert_eq!(group(0, &nothing), of_client("localhost", ""));
+    }
 }
 
 /// XPN-08: the URI as it was meant, without what is behind the script, slashes collapsed.
@@ -156,8 +158,8 @@ fn script_names() {
     }
 }
 
-/// XPN-20, XPN-21, XPN-28, DIR-015, DIR-022: process groups that aliases and handler scripts find at the request, in every form;
-/// such an alias is not loaded at start.
+/// XPN-20, XPN-21, XPN-26, XPN-28, DIR-015, DIR-022: process groups that directives, aliases, handler and dispatch scripts find at the
+/// request, in every form; such an alias is not loaded at start. In WSGIRestrictProcess the forms are names like others.
 #[test]
 fn process_groups_of_requests() {
     let note = "open('{data}/loaded', 'a').write(__file__ + '\\n')\n";
@@ -167,6 +169,11 @@ fn process_groups_of_requests() {
     );
     let server = Site::daemon()
         .modules(&["setenvif"])
+        .file("htdocs/page.html", "never shown")
+        .file(
+            "apps/dispatch.wsgi",
+            "def process_group(environ):\n    return environ['QUERY_STRING']\n",
+        )
         .file("apps/chosen.wsgi", &app)
         .file("apps/static.wsgi", &app)
         .config(
@@ -185,7 +192,32 @@ fn process_groups_of_requests() {
             WSGIScriptAlias /global {apps}/chosen.wsgi process-group=%{GLOBAL} application-group=%{RESOURCE}
             WSGIScriptAlias /literal {apps}/chosen.wsgi process-group=x-%{SERVER} application-group=in-it
             WSGIHandlerScript chosen {apps}/chosen.wsgi process-group=%{ENV:GROUP} application-group=%{HOST}
-            <Location /handler>\nSetHandler chosen\n</Location>",
+            <Location /handler>\nSetHandler chosen\n</Location>
+            WSGIDaemonProcess 'named.example|/directive' processes=1 threads=1
+            WSGIDaemonProcess 'named.example|/page.html' processes=1 threads=1
+            WSGIScriptAlias /directive {apps}/chosen.wsgi application-group=in-it
+            <Location /directive/restricted>
+                WSGIProcessGroup named.example
+                WSGIRestrictProcess %{SERVER} %{HOST} %{ENV:GROUP} %{RESOURCE}
+            </Location>
+            <Location /resource/dispatched>\nWSGIDispatchScript {apps}/dispatch.wsgi\n</Location>",
+        )
+        .config(
+            &[
+                ("global", "%{GLOBAL}"),
+                ("server", "%{SERVER}"),
+                ("host", "%{HOST}"),
+                ("resource", "%{RESOURCE}"),
+                ("env", "%{ENV:GROUP}"),
+            ]
+            .map(|(name, form)| {
+                format!(
+                    "<Location /directive/{name}>\nWSGIProcessGroup {form}\n</Location>
+                    WSGIHandlerScript {name} {{apps}}/chosen.wsgi process-group={form} application-group=in-it
+                    <If \"%{{QUERY_STRING}} == 'by-{name}'\">\nSetHandler {name}\n</If>\n"
+                )
+            })
+            .concat(),
         )
         .start();
     server.allow_log("WSGI5034");
@@ -213,6 +245,25 @@ fn process_groups_of_requests() {
             .map(|key| answer.unquoted(&format!("mod_wsgi.{key}")));
         assert_eq!(found, [process, application], "{path}");
     }
+    for (name, form, process) in [
+        ("global", "%{GLOBAL}", ""),
+        ("server", "%{SERVER}", "named.example"),
+        ("host", "%{HOST}", "sent.example"),
+        ("resource", "%{RESOURCE}", "named.example|"),
+        ("env", "%{ENV:GROUP}", "blue"),
+    ] {
+        for (path, script) in [
+            (format!("/directive/{name}"), "/directive"),
+            (format!("/page.html?by-{name}"), "/page.html"),
+            (format!("/resource/dispatched?{form}"), "/resource"),
+        ] {
+            let found = send(&path).expect(200).unquoted("mod_wsgi.process_group");
+            let script = if name == "resource" { script } else { "" };
+            assert_eq!(found, format!("{process}{script}"), "{path}");
+        }
+    }
+    send("/directive/restricted").expect(500);
+    server.expect_log("WSGI0149");
     send("/literal").expect(500);
     server.expect_log("x-%{SERVER}");
     server.get("/env").expect(500);

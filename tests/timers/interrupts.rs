@@ -23,6 +23,32 @@ def application(environ, start_response):
     return Answer()
 ";
 
+/// Waits in a call that is no Python until `{data}/free` is there.
+const BLOCKED: &str = "import os, threading, time
+
+def blocked_here():
+    end, begin = os.pipe()
+
+    def set_free():
+        while not os.path.exists('{data}/free'):
+            time.sleep(0.01)
+        os.write(begin, b'x')
+
+    threading.Thread(target=set_free).start()
+    os.read(end, 1)
+    while True:
+        pass
+
+
+def application(environ, start_response):
+    try:
+        blocked_here()
+    except BaseException as error:
+        name = type(error).__name__, os.path.exists('{data}/free')
+        open('{data}/%s-%s' % name, 'w').close()
+        raise
+";
+
 /// REQ-481, DMN-434: before the head 504, behind it an answer that is cut short, and a line at info for each, no traceback. In
 /// `close()` it is ignored: the answer was whole.
 #[test]
@@ -60,6 +86,19 @@ fn interrupted_requests() {
     for text in ["WSGI0174", "Traceback", "RequestTimeout: "] {
         assert_eq!(server.log().count(text), 0, "{text}");
     }
+}
+
+/// REQ-482: a call into C is not interrupted before it is back in Python.
+#[test]
+fn an_interrupt_of_a_call_into_c() {
+    let server = server("request-timeout=1 interrupt-timeout=600");
+    let url = server.case("blocked", BLOCKED);
+    let mut blocked = server.begin(&url);
+    server.wait_for_log("in blocked_here");
+    server.write("data/free", "");
+    assert_eq!(blocked.answer().status, 504);
+    assert!(server.path("data/RequestTimeout-True").exists());
+    assert_eq!(server.log().count("Traceback"), 0);
 }
 
 /// REQ-482: an application that catches the exception goes on, and its answer is like any other.

@@ -5,7 +5,7 @@
 //! if no Python code follows.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use wsgi_core::record;
 use wsgi_core::wire::{
@@ -15,7 +15,7 @@ use wsgi_core::wire::{
 use wsgi_runtime_api::body::BodyBuffer;
 use wsgi_runtime_api::host::{Blocks, Headers, ReadError, SendError, Transport};
 use wsgi_runtime_api::{Outcome, SEND_FLUSH, SEND_LAST, SEND_NOTHING_AFTER};
-use wsgi_sys::stream;
+use wsgi_sys::{stream, temporary};
 
 use crate::body::{Body, BodyError};
 use crate::connection::Connection;
@@ -384,8 +384,7 @@ impl Transport for Answer<'_> {
         self.check()?;
         // An open file of its own for the child: a descriptor passed as it is would share its position with the
         // application's (REQ-585). Where /proc is missing or refuses, the position is shared.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let reopened = std::fs::File::open(path).ok();
+        let reopened = temporary::read_only(file).ok();
         let file = reopened.as_ref().map_or(file, AsFd::as_fd);
         // The descriptor comes with the first byte of its frame, so that what waits has to go before.
         self.flush()?;

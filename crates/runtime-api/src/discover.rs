@@ -170,7 +170,7 @@ fn unreadable(directories: &[PathBuf]) -> Option<DiscoverError> {
 }
 
 /// The version in a file name such as `python3.13t.so`.
-fn version_of_file(name: &str) -> Option<Version> {
+pub(crate) fn version_of_file(name: &str) -> Option<Version> {
     name.strip_prefix("python")?
         .strip_suffix(".so")?
         .parse()

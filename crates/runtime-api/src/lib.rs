@@ -15,6 +15,7 @@ pub mod discover;
 pub mod engine;
 pub mod hook;
 pub mod host;
+pub mod python;
 pub mod runtime;
 
 use std::ffi::{c_int, c_void};

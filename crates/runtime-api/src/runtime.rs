@@ -17,6 +17,7 @@ use wsgi_core::python::PythonSettings;
 use crate::discover::Version;
 use crate::hook::{Call, HookOutcome, Value};
 use crate::host::{Adapter, Calls, Host, Transport};
+use crate::python::{self, PythonError};
 use crate::{ABI_VERSION, Bytes, ENTRY_SYMBOL, Outcome, Pair, RequestView, RuntimeTable, STARTED};
 
 /// Why a runtime cannot be used.
@@ -29,6 +30,14 @@ pub enum RuntimeError {
         path: PathBuf,
         /// What the dynamic linker said.
         text: String,
+    },
+    /// It takes Python from the process, which has none that it could take.
+    #[error("the Python runtime '{}': {source}", path.display())]
+    Python {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<PythonError>,
     },
     /// A library, but no runtime.
     #[error("'{}' is not a Python runtime of mod_wsgi-rs: it has no symbol {ENTRY_SYMBOL}", path.display())]
@@ -208,7 +217,12 @@ impl Runtime {
     /// # Errors
     /// Cannot be loaded, is no runtime, or one of another build.
     pub fn open(path: &Path) -> Result<Runtime, RuntimeError> {
-        // RTLD_GLOBAL: extension modules of many distributions take Python's symbols from the global scope.
+        python::provide(path).map_err(|source| RuntimeError::Python {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        // RTLD_GLOBAL, for a runtime that was linked with its Python: extension modules of many distributions take Python's
+        // symbols from the global scope.
         // SAFETY: the initialisers of the library and of libpython are those of our own installation, which the caller
         // trusts.
         let library =
@@ -415,7 +429,7 @@ impl Runtime {
 }
 
 /// The linker's own words, without the prefix that libloading puts before them.
-fn describe(error: &libloading::Error) -> String {
+pub(crate) fn describe(error: &libloading::Error) -> String {
     let source = std::error::Error::source(error);
     source.map_or_else(|| error.to_string(), ToString::to_string)
 }

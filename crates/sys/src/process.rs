@@ -1,7 +1,7 @@
 //! What a process can set about itself: variables, locale, limits, priority, dumpability, parent-death signal.
 //! Mostly for the start of a daemon.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt;
@@ -46,6 +46,12 @@ impl SoleThread {
         possible
     }
 
+    /// Removes an environment variable. No `=` and no NUL in the name.
+    pub fn remove_variable(&self, name: &str) {
+        // SAFETY: as above.
+        unsafe { std::env::remove_var(name) };
+    }
+
     /// Sets the locale of all categories from a name, or from the environment for an empty one. False if the system does
     /// not have it; the former locale stays then.
     pub fn set_locale(&self, name: &str) -> bool {
@@ -55,6 +61,12 @@ impl SoleThread {
         // SAFETY: a NUL-terminated name, and no other thread that could use the locale meanwhile.
         !unsafe { libc::setlocale(libc::LC_ALL, name.as_ptr()) }.is_null()
     }
+}
+
+/// Names this thread in listings; the main thread's name is that of the process. The kernel cuts it after 15 bytes.
+pub fn set_name(name: &CStr) {
+    // SAFETY: a NUL-terminated name. Cannot fail with a readable one.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// A limit of the kernel on a process.

@@ -63,8 +63,8 @@ fn renounced_file(folder: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// /proc is missing, or there are no descriptors left.
-pub fn read_only(file: &File) -> io::Result<File> {
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+pub fn read_only(file: impl AsFd) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
 /// Bytes that fit into `folder` for a user without privileges.

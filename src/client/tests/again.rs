@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// DMN-233: a refused request is sent again, which the application can see.
+/// REQ-314, DMN-233: a refused request is sent again, which the application can see.
 #[test]
 fn a_refused_request_is_sent_again() {
     let rig = Rig::new();
@@ -22,7 +22,7 @@ fn a_refused_request_is_sent_again() {
     daemon.join().unwrap();
 }
 
-/// DMN-233: `2 × processes + 1` refusals, then 503. DMN-234: waited too long, 504.
+/// REQ-314, DMN-233: `2 × processes + 1` refusals, then 503. DMN-234: waited too long, 504.
 #[test]
 fn refusals_have_an_end() {
     let rig = Rig::new();

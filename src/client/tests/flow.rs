@@ -143,7 +143,7 @@ fn large(rig: &Rig, side: &mut Side, timeout: Duration) -> Result<Outcome, Failu
     })
 }
 
-/// DMN-217: a daemon that does not take the request: 500, with another code where it was sent before.
+/// REQ-313, DMN-217: a daemon that does not take the request: 500, with another code where it was sent before.
 #[test]
 fn a_head_that_cannot_be_sent() {
     let rig = Rig::new();

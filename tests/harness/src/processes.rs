@@ -30,6 +30,13 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether it is a daemon process of ours: `mod_wsgi-daemon`, or the executable of a Python that runs as one, and has its name
+    /// then.
+    pub fn is_daemon(&self) -> bool {
+        const DAEMON: &str = "mod_wsgi-daemon";
+        self.program.ends_with(DAEMON) || self.status("Name").is_some_and(|name| name == DAEMON)
+    }
+
     /// A number that `/proc/<pid>/status` gives, such as `VmRSS` (kB) or `Umask`.
     pub fn status(&self, field: &str) -> Option<String> {
         status_field(self.pid, field)

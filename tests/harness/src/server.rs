@@ -296,19 +296,13 @@ impl Server {
             .collect()
     }
 
-    /// The daemon processes: for ours those that run `mod_wsgi-daemon`, for the original the children of httpd without its
+    /// The daemon processes: see [`Process::is_daemon`] for ours; for the original the children of httpd without its
     /// listening sockets.
     pub fn daemons(&self) -> Vec<Process> {
         let pid = self.pid();
         let all = self.processes();
         if crate::subject().is_ours() {
-            let is_daemon = |process: &Process| {
-                process
-                    .program
-                    .file_name()
-                    .is_some_and(|name| name == "mod_wsgi-daemon")
-            };
-            return all.into_iter().filter(is_daemon).collect();
+            return all.into_iter().filter(Process::is_daemon).collect();
         }
         all.into_iter()
             .filter(|process| process.pid != pid && process.parent == pid && !process.listens)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use wsgi_core::control::{
     BOARD_DESCRIPTOR, CONTROL_DESCRIPTOR, DaemonSettings, FromDaemon, LISTENER_DESCRIPTOR, Preload,
 };
+use wsgi_runtime_api::python::PythonFiles;
 use wsgi_runtime_api::runtime::{Runtime, RuntimeError};
 use wsgi_sys::board::Board;
 use wsgi_sys::control::ControlSocket;
@@ -82,7 +83,7 @@ pub(crate) fn run(
     control: &Arc<ControlSocket>,
     sole: Option<SoleThread>,
 ) -> Result<Started, StartError> {
-    announce(&settings);
+    announce(&settings, control);
     let board = Board::map(std::os::fd::AsFd::as_fd(&board))?;
     if settings.slot >= board.slots() {
         return Err(StartError::Slot {
@@ -146,8 +147,9 @@ pub(crate) fn run(
     })
 }
 
-/// DMN-110.
-fn announce(settings: &DaemonSettings) {
+/// DMN-110. Sent whatever the LogLevel is, which the supervisor applies too: from its first message it knows that a Python's
+/// executable has become a daemon process.
+fn announce(settings: &DaemonSettings, control: &ControlSocket) {
     let DaemonSettings {
         group,
         threads,
@@ -159,16 +161,28 @@ fn announce(settings: &DaemonSettings) {
     } else {
         String::new()
     };
-    log::record(
-        Level::Info,
-        format!("starting process of group '{group}'{ids} threads={threads}"),
-    );
+    let text = format!("starting process of group '{group}'{ids} threads={threads}");
+    let message = FromDaemon::Log {
+        level: Level::Info as u8,
+        text: text.into_bytes(),
+    };
+    // A supervisor that is gone is noticed when the process is ready.
+    let _ = control.send(&message);
 }
 
 /// As root the file must be one that nobody else can write (design.md section 2).
 fn open_runtime(settings: &DaemonSettings) -> Result<Runtime, StartError> {
     let path = Path::new(&settings.runtime);
     trusted_file(path)?;
+    // What cannot be read is said when the runtime is opened.
+    if let Some(library) = PythonFiles::of_runtime(path)
+        .ok()
+        .and_then(|files| files.library)
+    {
+        if library.exists() {
+            trusted_file(&library)?;
+        }
+    }
     Runtime::open(path).map_err(|source| StartError::Runtime {
         source,
         confined: confined(settings),

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 mod calls;
 
-use calls::{call, clear, dealloc, get, getattro, iternext, method, new, traverse};
+use calls::{call, clear, dealloc, get, getattro, init, iternext, method, new, traverse};
 
 pub(crate) use super::reference::Reference;
 
@@ -31,7 +31,7 @@ pub(crate) trait Class: Sized + Send + Sync + 'static {
     const METHODS: &'static [Method<Self>] = &[];
     /// Read-only attributes.
     const ATTRIBUTES: &'static [Attribute<Self>] = &[];
-    /// Whether Python code can make instances and subclasses, through [`Class::construct`].
+    /// Whether Python code can make instances and subclasses, through [`Class::construct`] and [`Class::initialize`].
     const IS_PUBLIC: bool = false;
     /// Whether an instance is its own iterator, through [`Class::next`].
     const ITERATES: bool = false;
@@ -41,12 +41,17 @@ pub(crate) trait Class: Sized + Send + Sync + 'static {
     const GUARDS_ATTRIBUTES: bool = false;
 
     /// The value of a new instance.
-    fn construct(
-        _py: Python<'_>,
-        _arguments: &Bound<'_, PyTuple>,
-        _keywords: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
+    fn construct(_py: Python<'_>) -> PyResult<Self> {
         Err(PyTypeError::new_err("cannot create instances of this type"))
+    }
+
+    /// `__init__` of a new instance. One of a subclass may call it with arguments of its own, several times, or never.
+    fn initialize<'py>(
+        _this: &This<'_, 'py, Self>,
+        _arguments: &Bound<'py, PyTuple>,
+        _keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        Ok(())
     }
 
     /// The next item; None at the end.
@@ -160,6 +165,7 @@ pub(crate) fn make<C: Class>(py: Python<'_>) -> PyResult<Py<PyType>> {
     if C::IS_PUBLIC {
         flags |= ffi::Py_TPFLAGS_BASETYPE;
         slots.push(slot(ffi::Py_tp_new, new::<C> as *mut c_void));
+        slots.push(slot(ffi::Py_tp_init, init::<C> as *mut c_void));
         // The collector needs to see what instances of subclasses refer to.
         flags |= ffi::Py_TPFLAGS_HAVE_GC;
         slots.push(slot(ffi::Py_tp_traverse, traverse::<C> as *mut c_void));

@@ -20,6 +20,14 @@ impl Reference {
         self.0.lock().as_ref().map(|object| object.bind(py).clone())
     }
 
+    /// Refers to another object from now on.
+    pub(crate) fn set(&self, object: Bound<'_, PyAny>) {
+        let py = object.py();
+        let before = self.0.lock().replace(object.unbind());
+        // Behind the lock: its end may run Python code.
+        drop(before.map(|before| before.into_bound(py)));
+    }
+
     /// Takes the object away.
     pub(crate) fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let taken = self.0.lock().take();

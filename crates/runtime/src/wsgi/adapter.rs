@@ -162,7 +162,7 @@ pub(crate) fn raised(error: OutputError) -> PyErr {
         OutputError::Length(error) => PyValueError::new_err(error.to_string()),
         OutputError::Gone => PyOSError::new_err("client connection closed"),
         OutputError::Failed(why) => {
-            PyOSError::new_err(format!("failed to write response data: {why}"))
+            PyOSError::new_err(format!("mod_wsgi failed to write response data: {why}"))
         }
         OutputError::Ended => PyRuntimeError::new_err("the request has ended"),
     }

@@ -48,6 +48,8 @@ struct Fixed {
 struct Name {
     text: Py<PyString>,
     is_path: bool,
+    /// Of the template, which no variable of a request replaces.
+    is_fixed: bool,
     changes: u8,
     kept: Option<(Box<[u8]>, Py<PyString>)>,
 }
@@ -95,12 +97,13 @@ impl Environs {
         input: &Bound<'py, PyAny>,
         errors: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let environ = objects::copy(self.template.bind(py))?;
+        let template = self.template.bind(py);
+        let environ = objects::copy(template)?;
         {
             // No Python code runs in here: names and values are plain text.
             let mut names = self.names.lock();
             for (name, value) in request.environ() {
-                set(&environ, &mut names, name, value)?;
+                set(&environ, template, &mut names, name, value)?;
             }
         }
         let fixed = &self.fixed;
@@ -130,15 +133,23 @@ impl Environs {
 
 fn set(
     environ: &Bound<'_, PyDict>,
+    template: &Bound<'_, PyDict>,
     names: &mut HashMap<Box<[u8]>, Name, BuildHasherDefault<NameHasher>>,
     name: &[u8],
     value: Option<&[u8]>,
 ) -> PyResult<()> {
     let py = environ.py();
     let Some(value) = value else {
-        return environ.set_item(objects::latin1(py, name)?, py.None());
+        let text = objects::latin1(py, name)?;
+        return match template.contains(&text)? {
+            true => Ok(()),
+            false => environ.set_item(text, py.None()),
+        };
     };
     if let Some(known) = names.get_mut(name) {
+        if known.is_fixed {
+            return Ok(());
+        }
         if let Some((bytes, text)) = &known.kept {
             if **bytes == *value {
                 known.changes = known.changes.saturating_sub(1);
@@ -156,7 +167,10 @@ fn set(
     }
     let is_path = is_path(name);
     let text = objects::latin1(py, name)?;
-    environ.set_item(&text, decode(py, value, is_path)?)?;
+    let is_fixed = template.contains(&text)?;
+    if !is_fixed {
+        environ.set_item(&text, decode(py, value, is_path)?)?;
+    }
     if names.len() < MOST_NAMES {
         // Secrets of clients are not kept longer than their request.
         let changes = if is_secret(name) { MOST_CHANGES } else { 0 };
@@ -169,6 +183,7 @@ fn set(
             Name {
                 text,
                 is_path,
+                is_fixed,
                 changes,
                 kept: None,
             },

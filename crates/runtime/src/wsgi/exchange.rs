@@ -22,7 +22,7 @@ use wsgi_runtime_api::{
 use super::body::InputState;
 use super::counters::Counters;
 use super::head::Head;
-use super::lines::{Lines, Stream};
+use super::lines::Lines;
 use super::process::{self, ERROR, TRACE};
 use crate::python::lend::Lent;
 
@@ -443,18 +443,9 @@ impl Exchange {
     }
 
     /// Takes output of a log stream: whole lines become records, the rest waits (REQ-541); the thread holds no GIL.
-    pub(crate) fn write_log(&self, stream: Stream, text: &[u8]) {
+    pub(crate) fn write_log(&self, text: &[u8]) {
         let mut lines = self.lines.lock();
-        for line in lines.add(stream, text) {
-            self.log(ERROR, 0, &line);
-        }
-        self.has_lines.store(lines.has_any(), Ordering::Release);
-    }
-
-    /// Makes a record of a line that was begun; the thread holds no GIL.
-    pub(crate) fn flush_log(&self, stream: Stream) {
-        let mut lines = self.lines.lock();
-        if let Some(line) = lines.flush(stream) {
+        for line in lines.add(text) {
             self.log(ERROR, 0, &line);
         }
         self.has_lines.store(lines.has_any(), Ordering::Release);
@@ -465,12 +456,14 @@ impl Exchange {
         self.has_lines.load(Ordering::Acquire)
     }
 
-    /// Makes records of all lines that were begun; the thread holds no GIL.
+    /// Makes a record of a line that was begun; the thread holds no GIL.
     pub(crate) fn flush_lines(&self) {
         if self.has_begun_line() {
-            for stream in [Stream::Errors, Stream::Output, Stream::Error] {
-                self.flush_log(stream);
+            let mut lines = self.lines.lock();
+            if let Some(line) = lines.flush() {
+                self.log(ERROR, 0, &line);
             }
+            self.has_lines.store(false, Ordering::Release);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -15,9 +16,9 @@ const DEFAULT_SIZE: isize = 8192;
 
 /// `mod_wsgi.FileWrapper`.
 pub(crate) struct FileWrapper {
-    /// Gone after `close()`.
+    /// Gone after `close()`; None before `__init__`.
     file: Reference,
-    size: isize,
+    size: AtomicIsize,
 }
 
 /// A file that can be sent by its descriptor.
@@ -81,15 +82,25 @@ impl Class for FileWrapper {
         },
         Attribute {
             name: c"blksize",
-            body: |this| Ok(this.value.size.into_pyobject(this.py)?.into_any()),
+            body: |this| {
+                let size = this.value.size.load(Ordering::Relaxed);
+                Ok(size.into_pyobject(this.py)?.into_any())
+            },
         },
     ];
 
-    fn construct(
-        _py: Python<'_>,
-        arguments: &Bound<'_, PyTuple>,
-        keywords: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<FileWrapper> {
+    fn construct(py: Python<'_>) -> PyResult<FileWrapper> {
+        Ok(FileWrapper {
+            file: Reference::new(py.None().into_bound(py)),
+            size: AtomicIsize::new(DEFAULT_SIZE),
+        })
+    }
+
+    fn initialize<'py>(
+        this: &This<'_, 'py, FileWrapper>,
+        arguments: &Bound<'py, PyTuple>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
         let mut given = [None, None];
         if arguments.len() > given.len() {
             let text = format!(
@@ -124,10 +135,9 @@ impl Class for FileWrapper {
         if size < 0 {
             return Err(PyValueError::new_err("blksize must not be negative"));
         }
-        Ok(FileWrapper {
-            file: Reference::new(file),
-            size,
-        })
+        this.value.size.store(size, Ordering::Relaxed);
+        this.value.file.set(file);
+        Ok(())
     }
 
     fn next<'py>(this: &This<'_, 'py, FileWrapper>) -> PyResult<Option<Bound<'py, PyAny>>> {

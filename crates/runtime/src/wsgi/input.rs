@@ -54,12 +54,14 @@ fn raised(error: InputError, method: &str) -> PyErr {
     match error {
         InputError::Ended => expired(method),
         InputError::AlreadyFailed => {
-            PyOSError::new_err("request data read error: already in error state")
+            PyOSError::new_err("mod_wsgi request data read error: input is already in error state")
         }
         InputError::Terminated => {
-            PyOSError::new_err("request data read error: connection was terminated")
+            PyOSError::new_err("mod_wsgi request data read error: connection was terminated")
         }
-        InputError::Failed(why) => PyOSError::new_err(format!("request data read error: {why}")),
+        InputError::Failed(why) => {
+            PyOSError::new_err(format!("mod_wsgi request data read error: {why}"))
+        }
     }
 }
 

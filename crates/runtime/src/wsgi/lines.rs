@@ -23,37 +23,37 @@ impl Stream {
     }
 }
 
-/// Lines that were begun, one for each stream.
+/// The line that was begun. The streams of a request share one, so that its output stays in the order in which it was written
+/// (API-037).
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    begun: [Vec<u8>; 3],
+    begun: Vec<u8>,
 }
 
 impl Lines {
-    /// Adds text to a stream and returns the lines that it completes, without their ends.
-    pub(crate) fn add(&mut self, stream: Stream, text: &[u8]) -> Vec<Vec<u8>> {
-        let begun = &mut self.begun[stream as usize];
+    /// Adds text and returns the lines that it completes, without their ends.
+    pub(crate) fn add(&mut self, text: &[u8]) -> Vec<Vec<u8>> {
         let mut complete = Vec::new();
         let mut rest = text;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let mut line = std::mem::take(begun);
+            let mut line = std::mem::take(&mut self.begun);
             line.extend_from_slice(&rest[..end]);
             complete.push(line);
             rest = &rest[end + 1..];
         }
-        begun.extend_from_slice(rest);
+        self.begun.extend_from_slice(rest);
         complete
     }
 
     /// Takes the line that was begun.
-    pub(crate) fn flush(&mut self, stream: Stream) -> Option<Vec<u8>> {
-        let begun = std::mem::take(&mut self.begun[stream as usize]);
+    pub(crate) fn flush(&mut self) -> Option<Vec<u8>> {
+        let begun = std::mem::take(&mut self.begun);
         (!begun.is_empty()).then_some(begun)
     }
 
-    /// Whether any line was begun.
+    /// Whether a line was begun.
     pub(crate) fn has_any(&self) -> bool {
-        self.begun.iter().any(|line| !line.is_empty())
+        !self.begun.is_empty()
     }
 }
 
@@ -65,15 +65,11 @@ mod tests {
     #[test]
     fn lines_are_cut_at_line_feeds_only() {
         let mut lines = Lines::default();
-        assert_eq!(lines.add(Stream::Errors, b"a\rb"), Vec::<Vec<u8>>::new());
-        assert_eq!(lines.add(Stream::Error, b"x\n"), [b"x".to_vec()]);
-        assert_eq!(
-            lines.add(Stream::Errors, b"c\n\nd"),
-            [b"a\rbc".to_vec(), Vec::new()]
-        );
+        assert_eq!(lines.add(b"a\rb"), Vec::<Vec<u8>>::new());
+        assert_eq!(lines.add(b"c\n\nd"), [b"a\rbc".to_vec(), Vec::new()]);
         assert!(lines.has_any());
-        assert_eq!(lines.flush(Stream::Errors), Some(b"d".to_vec()));
-        assert_eq!(lines.flush(Stream::Errors), None);
+        assert_eq!(lines.flush(), Some(b"d".to_vec()));
+        assert_eq!(lines.flush(), None);
         assert!(!lines.has_any());
     }
 }

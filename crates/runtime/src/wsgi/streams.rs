@@ -76,11 +76,11 @@ impl Log {
     fn write(&self, py: Python<'_>, text: &[u8]) -> PyResult<()> {
         match self.target()? {
             Target::Request(exchange) => {
-                exchange.detached(py, || exchange.write_log(self.stream, text));
+                exchange.detached(py, || exchange.write_log(text));
             }
             // With the GIL: a daemon thread that waited for it during finalisation would be unwound through our frames.
             Target::Process => {
-                let complete = self.lines.lock().add(self.stream, text);
+                let complete = self.lines.lock().add(text);
                 complete
                     .iter()
                     .for_each(|line| process::log_bytes(ERROR, line));
@@ -93,7 +93,7 @@ impl Log {
         match self.target() {
             Ok(Target::Request(exchange)) => {
                 if exchange.has_begun_line() {
-                    exchange.detached(py, || exchange.flush_log(self.stream));
+                    exchange.detached(py, || exchange.flush_lines());
                 }
             }
             Ok(Target::Process) => self.flush_own(),
@@ -103,7 +103,7 @@ impl Log {
     }
 
     fn flush_own(&self) {
-        let begun = self.lines.lock().flush(self.stream);
+        let begun = self.lines.lock().flush();
         if let Some(line) = begun {
             process::log_bytes(ERROR, &line);
         }

@@ -66,6 +66,40 @@ fn values_are_decoded() {
     }
 }
 
+/// ENV-40, ENV-41, ENV-43, ENV-46, ENV-47, ENV-50: variables of these names, with or without value, replace nothing.
+#[test]
+fn variables_do_not_stand_for_what_the_engine_adds() {
+    let script = python().script(&crate::evaluating(
+        "return sorted(k for k, v in environ.items() if v in (None, 'by hand'))",
+    ));
+    let names = [
+        "wsgi.version",
+        "wsgi.multithread",
+        "wsgi.multiprocess",
+        "wsgi.run_once",
+        "wsgi.input_terminated",
+        "wsgi.file_wrapper",
+        "wsgi.url_scheme",
+        "wsgi.input",
+        "wsgi.errors",
+        "mod_wsgi.version",
+        "mod_wsgi.thread_id",
+        "mod_wsgi.request_start",
+        "mod_wsgi.application_start",
+        "apache.version",
+        "wsgi.mine",
+    ];
+    for value in [Some(b"by hand".to_vec()), None] {
+        let mut request = python().request(&script);
+        for name in names {
+            request.environ.push((name.to_owned(), value.clone()));
+        }
+        for _ in 0..2 {
+            assert_eq!(request.run().text(), "['wsgi.mine']");
+        }
+    }
+}
+
 /// ENV: values that are kept for the next request never get into the wrong one, whatever changes.
 #[test]
 fn kept_values_are_those_of_the_request() {

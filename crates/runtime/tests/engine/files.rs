@@ -26,6 +26,15 @@ for closed in (lambda: next(w), lambda: w.filelike):
 class Sub(W):
     def extra(self): return 1
 assert Sub(io.BytesIO(b'x')).extra() == 1 and list(Sub(io.BytesIO(b'x'))) == [b'x']
+class Small(W):
+    def __init__(self, file): super().__init__(file, blksize=2)
+assert list(Small(io.BytesIO(b'abc'))) == [b'ab', b'c']
+class Never(W):
+    def __init__(self, *rest): pass
+assert Never(1, 2, 3).filelike is None and Never().blksize == 8192 and Never().close() is None
+again = W(io.BytesIO(b'x'), 5)
+again.__init__(io.BytesIO(b'yz'), 1)
+assert list(again) == [b'y', b'z']
 class Bad(W): blksize = 'x'
 try: next(Bad(io.BytesIO(b'x'))); assert False
 except TypeError: pass

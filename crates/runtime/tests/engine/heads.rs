@@ -257,7 +257,7 @@ fn write_tells_that_the_client_is_gone() {
         ..Default::default()
     };
     let answer = python().request(&script).wire(wire).run();
-    let text = "OSError: failed to write response data: no route to the client";
+    let text = "OSError: mod_wsgi failed to write response data: no route to the client";
     assert!(answer.has_error(text), "{:?}", answer.log);
 }
 

@@ -146,7 +146,7 @@ for read in (i.read, i.readline, i.readlines, lambda: next(i)):
         texts.append(str(error))
 return texts",
     ));
-    let again = "'request data read error: already in error state'";
+    let again = "'mod_wsgi request data read error: input is already in error state'";
     for (why, reason) in [
         (None, "connection was terminated"),
         (Some("no route to the client"), "no route to the client"),
@@ -158,7 +158,7 @@ return texts",
         };
         let answer = python().request(&script).post(BODY).wire(wire).run();
         answer.is_fine();
-        let first = format!("'request data read error: {reason}'");
+        let first = format!("'mod_wsgi request data read error: {reason}'");
         assert_eq!(
             answer.text(),
             format!("[b'fir', {first}, {again}, {again}, {again}]")

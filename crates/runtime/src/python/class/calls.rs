@@ -119,15 +119,27 @@ pub(super) unsafe extern "C" fn call<C: Class>(
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     on_instance(object, ptr::null_mut(), |this: &This<'_, '_, C>| {
-        // SAFETY: the caller passes a tuple.
-        let arguments = unsafe { Bound::from_borrowed_ptr(this.py, arguments) };
-        // SAFETY: and a dict, or null.
-        let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(this.py, keywords) };
-        let keywords = keywords
-            .map(|keywords| keywords.cast_into::<PyDict>())
-            .transpose()?;
-        C::call(this, arguments.cast::<PyTuple>()?, keywords.as_ref()).map(Bound::into_ptr)
+        // SAFETY: the caller of a slot passes a tuple, and a dict or null.
+        let (arguments, keywords) = unsafe { of_a_call(this.py, arguments, keywords) }?;
+        C::call(this, &arguments, keywords.as_ref()).map(Bound::into_ptr)
     })
+}
+
+/// The arguments of a call.
+///
+/// # Safety
+/// Both are live during the call; `keywords` may be null.
+unsafe fn of_a_call<'py>(
+    py: Python<'py>,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
+    // SAFETY: the caller keeps it alive.
+    let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
+    // SAFETY: as above, or null.
+    let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) };
+    let keywords = keywords.map(|keywords| keywords.cast_into::<PyDict>());
+    Ok((arguments.cast_into::<PyTuple>()?, keywords.transpose()?))
 }
 
 pub(super) unsafe extern "C" fn getattro<C: Class>(
@@ -141,21 +153,26 @@ pub(super) unsafe extern "C" fn getattro<C: Class>(
     })
 }
 
+/// What the arguments are is for `__init__` to say.
 pub(super) unsafe extern "C" fn new<C: Class>(
     class: *mut ffi::PyTypeObject,
-    arguments: *mut ffi::PyObject,
-    keywords: *mut ffi::PyObject,
+    _arguments: *mut ffi::PyObject,
+    _keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     entered(ptr::null_mut(), |py| {
-        // SAFETY: the caller passes a tuple.
-        let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
-        // SAFETY: and a dict, or null.
-        let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) };
-        let keywords = keywords
-            .map(|keywords| keywords.cast_into::<PyDict>())
-            .transpose()?;
-        let value = C::construct(py, arguments.cast::<PyTuple>()?, keywords.as_ref())?;
-        allocate(py, class, value).map(Bound::into_ptr)
+        allocate(py, class, C::construct(py)?).map(Bound::into_ptr)
+    })
+}
+
+pub(super) unsafe extern "C" fn init<C: Class>(
+    object: *mut ffi::PyObject,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> c_int {
+    on_instance(object, -1, |this: &This<'_, '_, C>| {
+        // SAFETY: the caller of a slot passes a tuple, and a dict or null.
+        let (arguments, keywords) = unsafe { of_a_call(this.py, arguments, keywords) }?;
+        C::initialize(this, &arguments, keywords.as_ref()).map(|()| 0)
     })
 }
 

@@ -1,10 +1,10 @@
 //! Which requests reach the module, and which it refuses before any Python runs.
 
-use std::os::unix::fs::PermissionsExt;
+mod owners;
 
-use wsgi_harness::{Mode, Mpm, PATIENCE, Request, Site, is_root, matrix, subject, wait_within};
+use wsgi_harness::{Mode, Mpm, PATIENCE, Request, Site, matrix, subject};
 
-const HELLO: &str = include_str!("apps/hello.wsgi");
+const HELLO: &str = include_str!("../apps/hello.wsgi");
 
 /// A server that reaches scripts in every way that there is.
 fn site(mpm: Mpm, mode: Mode) -> Site {
@@ -23,6 +23,7 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
         .file("htdocs/wrong/hello.wsgi", "static text\n")
         .file("htdocs/rewritten/target.py", HELLO)
         .file("apps/folder/readme.txt", "a folder\n")
+        .file("apps/slashed/readme.txt", "a folder\n")
         .file("apps/missing_type.wsgi", HELLO)
         .file(
             "apps/marking.wsgi",
@@ -59,6 +60,8 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
                 RewriteRule ^target.py$ - [H=wsgi-script]
             </Directory>
             DirectorySlash Off
+            <Directory {apps}/slashed>\nDirectorySlash On\n</Directory>
+            WSGIScriptAlias /slashed {apps}/slashed
             WSGIScriptAlias /folder {apps}/folder
             WSGIScriptAlias /hello {apps}/hello.wsgi
             WSGIScriptAlias /echo {apps}/echo.wsgi
@@ -163,19 +166,45 @@ fn names_of_handlers(mpm: Mpm, mode: Mode) {
 }
 matrix!(names_of_handlers: event);
 
-/// REQ-006: every method but TRACE reaches the application.
+/// REQ-006: every method reaches the application but TRACE, which httpd answers, and those that it refuses where it is told to.
 fn methods(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .script("/", "def application(e, s):\n    s('200 OK', [('X-Method', e['REQUEST_METHOD'])])\n    return []\n")
+        .config(
+            "Listen 127.0.0.1:{port2}
+            <VirtualHost 127.0.0.1:{port2}>
+                HttpProtocolOptions Strict RegisteredMethods
+                TraceEnable Off
+            </VirtualHost>",
+        )
         .start();
-    for method in [
-        "GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "REPORT",
+    for (index, method, status, reaches) in [
+        (0, "GET", 200, true),
+        (0, "HEAD", 200, true),
+        (0, "POST", 200, true),
+        (0, "PUT", 200, true),
+        (0, "DELETE", 200, true),
+        (0, "OPTIONS", 200, true),
+        (0, "PATCH", 200, true),
+        (0, "PROPFIND", 200, true),
+        (0, "REPORT", 200, true),
+        (0, "BREW", 200, true),
+        (0, "brew", 200, true),
+        (0, "TRACE", 200, false),
+        (1, "PATCH", 200, true),
+        (1, "BREW", 501, false),
+        (1, "TRACE", 405, false),
     ] {
-        let answer = server.send(&Request::new(method, "/")).expect(200);
-        assert_eq!(answer.header("X-Method"), Some(method));
+        let mut connection = server.connect_to(index);
+        let answer = connection.send(&Request::new(method, "/")).expect(status);
+        let expected = reaches.then_some(method);
+        assert_eq!(answer.header("X-Method"), expected, "{index} {method}");
+        if (method, status) == ("TRACE", 200) {
+            assert_eq!(answer.header("Content-Type"), Some("message/http"));
+            assert!(answer.text().starts_with("TRACE / HTTP/1.1\r\n"));
+        }
     }
-    let traced = server.send(&Request::new("TRACE", "/"));
-    assert_eq!(traced.header("X-Method"), None);
+    server.allow_log("AH");
 }
 matrix!(methods: event);
 
@@ -194,6 +223,8 @@ fn refused_before_python(mpm: Mpm, mode: Mode) {
             "[script {htdocs}/exec/missing.wsgi] WSGI0135: ",
         ),
         ("/folder", 403, "[script {apps}/folder] WSGI0136: "),
+        ("/slashed/", 403, "[script {apps}/slashed/] WSGI0136: "),
+        ("/set/", 403, "[script {htdocs}/set/] WSGI0136: "),
         ("/strict/path", 404, "[script {apps}/hello.wsgi] WSGI0137: "),
     ] {
         server.get(path).expect(status);
@@ -208,6 +239,10 @@ fn refused_before_python(mpm: Mpm, mode: Mode) {
             record.line
         );
     }
+    // REQ-023: mod_dir comes first, where it may.
+    let answer = server.get("/slashed").expect(301);
+    let target = answer.header("Location").unwrap_or_default();
+    assert!(target.ends_with("/slashed/"), "{target}");
     assert_eq!(server.get("/strict/path").text(), "our own page");
     assert_eq!(server.get("/strict").expect(200).text(), "hello");
 }
@@ -284,24 +319,32 @@ fn body_limit(mpm: Mpm, mode: Mode) {
 }
 matrix!(body_limit: event prefork);
 
-/// REQ-037: a chunked body that grows over the limit.
+/// REQ-037: a chunked body that grows over the limit. Embedded the application reads so far, and gets an OSError; a daemon's sees no
+/// end of it either.
 fn chunked_body_over_the_limit(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode)
-        .config("<Location /chunked>\nLimitRequestBody 10\n</Location>")
+        .cases()
+        .config("WSGIChunkedRequest On\nLimitRequestBody 10")
         .start();
-    let whole = server.send(&Request::new("POST", "/chunked").chunked(["01234"]));
-    assert_eq!(whole.expect(200).text(), "01234");
     server.allow_log("AH01591");
     server.allow_log("WSGI0126");
-    server.allow_log("WSGI0174");
-    let refused =
-        server.send(&Request::new("POST", "/chunked").chunked(["0123456789", "0123456789"]));
-    let accepted: &[u16] = if mode == Mode::Embedded {
-        &[413, 500]
-    } else {
-        &[413]
-    };
-    assert!(accepted.contains(&refused.status), "{}", refused.shown());
+    for (name, otherwise) in [("failing", "raise"), ("answering", "result = 'too much'")] {
+        let url = server.case(name, &format!("def tell(text):\n    with open('{{data}}/{name}', 'a') as file:\n        file.write(text + ' ')\n\ndef application(environ, start_response):\n    try:\n        result = len(environ['wsgi.input'].read())\n        tell(str(result))\n    except OSError:\n        tell('OSError')\n        {otherwise}\n    start_response('200 OK', [])\n    return [repr(result).encode()]\n"));
+        server.allow_log(&format!("{name}.wsgi]"));
+        let chunks = |count: usize| Request::new("POST", &url).chunked(vec!["01234"; count]);
+        assert_eq!(server.send(&chunks(2)).expect(200).text(), "10", "{name}");
+        let refused = server.send(&chunks(3)).expect(413);
+        if subject().differs("REQ-506") {
+            assert_eq!(refused.text().matches("<html>").count(), 1);
+        }
+        let told = std::fs::read_to_string(server.path(&format!("data/{name}")));
+        let told = told.expect("it has told something");
+        if mode == Mode::Embedded {
+            assert_eq!(told, "10 OSError ", "{name}");
+        }
+        // With the spool it is not called at all.
+        assert_eq!(told.replace("OSError ", ""), "10 ", "{name}");
+    }
 }
 matrix!(chunked_body_over_the_limit: event);
 
@@ -327,7 +370,7 @@ fn the_subject_names_itself() {
         let server = Site::embedded()
             .file(
                 "apps/interpreter.wsgi",
-                include_str!("apps/interpreter.wsgi"),
+                include_str!("../apps/interpreter.wsgi"),
             )
             .config(&format!(
                 "{config}\nWSGIScriptAlias / {{apps}}/interpreter.wsgi"
@@ -355,135 +398,4 @@ fn the_subject_names_itself() {
         assert_eq!(python, format!("Python/{version}"), "{banner}");
     }
     assert_eq!(banner("ServerTokens Prod").0, "Apache");
-}
-
-/// DP-43, DMN-047, DMN-048, DMN-205, DMN-206, DMN-643, REQ-303: who must own a script.
-#[test]
-fn owners_of_scripts() {
-    if !is_root() {
-        println!("not root: files cannot be given away");
-        return;
-    }
-    let server = Site::daemon()
-        .daemon_options("threads=1")
-        .config(
-            "WSGIDaemonProcess by-user threads=1 script-user=daemon
-            WSGIDaemonProcess by-group threads=1 script-group=daemon
-            WSGIScriptAliasMatch ^/user/([a-z-]+) {dir}/owned/$1/script.wsgi process-group=by-user
-            WSGIScriptAliasMatch ^/group/([a-z-]+) {dir}/owned/$1/script.wsgi process-group=by-group",
-        )
-        .start();
-    let daemon = nix::unistd::User::from_name("daemon");
-    let daemon = daemon.ok().flatten().expect("a user that every Debian has");
-    let make = |name: &str, owner: u32, group: u32, mode: u32, folder: (u32, u32, u32)| {
-        let path = server.path("owned").join(name);
-        std::fs::create_dir_all(&path).expect("mine");
-        let script = path.join("script.wsgi");
-        std::fs::write(&script, include_str!("apps/hello.wsgi")).expect("mine");
-        std::os::unix::fs::chown(&script, Some(owner), Some(group)).expect("root may");
-        std::fs::set_permissions(&script, PermissionsExt::from_mode(mode)).expect("root may");
-        std::os::unix::fs::chown(&path, Some(folder.0), Some(folder.1)).expect("root may");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(folder.2)).expect("root may");
-    };
-    let (uid, gid) = (daemon.uid.as_raw(), daemon.gid.as_raw());
-    // DMN-643: looked at for each request.
-    for (mode, status) in [(0o644, 200), (0o646, 403), (0o644, 200)] {
-        make("fine", uid, gid, mode, (uid, gid, 0o755));
-        for path in ["/user/fine", "/group/fine"] {
-            assert_eq!(server.get(path).status, status, "{path}");
-        }
-    }
-    make("other", 0, 0, 0o644, (uid, gid, 0o755));
-    make("unknown", 4_000_000, 4_000_000, 0o644, (uid, gid, 0o755));
-    make("group-writable", uid, gid, 0o664, (uid, gid, 0o755));
-    make("world-writable", uid, gid, 0o646, (uid, gid, 0o755));
-    make("other-folder", uid, gid, 0o644, (0, 0, 0o755));
-    make(
-        "unknown-folder",
-        uid,
-        gid,
-        0o644,
-        (4_000_000, 4_000_000, 0o755),
-    );
-    make("world-writable-folder", uid, gid, 0o644, (uid, gid, 0o757));
-    make("group-writable-folder", uid, gid, 0o644, (uid, gid, 0o775));
-    for (path, code) in [
-        ("/user/fine", None),
-        ("/user/other", Some("WSGI0164")),
-        ("/user/unknown", Some("WSGI0163")),
-        ("/user/group-writable", Some("WSGI0166")),
-        ("/user/world-writable", Some("WSGI0168")),
-        ("/user/other-folder", Some("WSGI0171")),
-        ("/user/unknown-folder", Some("WSGI0170")),
-        ("/user/world-writable-folder", Some("WSGI0172")),
-        ("/user/group-writable-folder", Some("WSGI0173")),
-        ("/group/fine", None),
-        ("/group/other", Some("WSGI0155")),
-        ("/group/unknown", Some("WSGI0154")),
-        ("/group/group-writable", None),
-        ("/group/world-writable", Some("WSGI0157")),
-        ("/group/other-folder", Some("WSGI0160")),
-        ("/group/unknown-folder", Some("WSGI0159")),
-        ("/group/world-writable-folder", Some("WSGI0161")),
-        ("/group/group-writable-folder", None),
-    ] {
-        let answer = server.get(path);
-        match code {
-            None => assert_eq!(answer.status, 200, "{path}: {}", server.log().text()),
-            Some(code) => {
-                // 6.1 may find the identity that has no name missing altogether.
-                let unnamed = path.contains("unknown");
-                server.allow_log(code);
-                let other = [
-                    ("WSGI0163", "WSGI0162"),
-                    ("WSGI0154", "WSGI0153"),
-                    ("WSGI0170", "WSGI0169"),
-                    ("WSGI0159", "WSGI0158"),
-                ]
-                .into_iter()
-                .find(|(first, _)| *first == code)
-                .map_or(code, |(_, second)| second);
-                assert_eq!(answer.status, 403, "{path}");
-                let found = wait_within(PATIENCE, || {
-                    let log = server.log();
-                    (log.count(code) > 0 || unnamed && log.count(other) > 0).then_some(())
-                });
-                assert!(found.is_some(), "{path}: no {code}");
-                server.allow_log(other);
-            }
-        }
-    }
-}
-
-/// REQ-303, DMN-206: it is the file of the URL that counts, not its handler script.
-#[test]
-fn owners_of_handled_files() {
-    if !is_root() {
-        println!("not root: files cannot be given away");
-        return;
-    }
-    let daemon = nix::unistd::User::from_name("daemon");
-    let daemon = daemon.ok().flatten().expect("a user that every Debian has");
-    let site = Site::daemon()
-        .file("htdocs/theirs/page.handled", "page")
-        .file("htdocs/ours/page.handled", "page")
-        .file(
-            "apps/handler.wsgi",
-            "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'handled']\n",
-        )
-        .config(
-            "WSGIDaemonProcess by-user threads=1 script-user=daemon
-            WSGIProcessGroup by-user
-            WSGIHandlerScript handled {apps}/handler.wsgi
-            <Files *.handled>\nSetHandler handled\n</Files>",
-        );
-    for name in ["htdocs/theirs", "htdocs/theirs/page.handled"] {
-        std::os::unix::fs::chown(site.path(name), Some(daemon.uid.as_raw()), None)
-            .expect("root may");
-    }
-    let server = site.start();
-    let answer = server.get("/theirs/page.handled").expect(200);
-    assert_eq!(answer.text(), "handled");
-    server.get("/ours/page.handled").expect(403);
-    server.expect_log("[script {htdocs}/ours/page.handled] WSGI0164");
 }
