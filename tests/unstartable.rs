@@ -77,6 +77,13 @@ fn home_is_missing() {
         &server,
         &["WSGI0009", "/later' (home option)", user, "No such file"],
     );
+    // A restart changes nothing: a request that comes before the first failure is not kept waiting either.
+    for restart in [Server::graceful, Server::restart] {
+        restart(&server);
+        let answer = server.get("/");
+        assert_eq!(answer.status, 503, "{}", answer.shown());
+        server.get("/other").expect(200);
+    }
     fs::create_dir(server.path("later")).expect("a folder");
     assert!(serves(&server).ends_with("/later"));
 }
