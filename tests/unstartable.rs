@@ -365,22 +365,37 @@ fn restarts_while_a_script_hangs() {
     server.stop();
 }
 
-/// DMN-118, DP-14, DP-71, DP-72: what the group's options keep from Python is named with its failure.
+/// DMN-118, DP-14, DP-32, DP-71, DP-72: what the group's options keep from Python, or from the threads for requests, is named with its
+/// failure.
 #[test]
-fn options_that_keep_python_from_starting() {
+fn options_that_keep_a_process_from_starting() {
     if !is_root() || !subject().differs("DMN-542") {
         return;
     }
-    for (option, named) in [
-        ("memory-limit=1", "; the group has memory-limit=1, "),
+    for (code, option, named) in [
         (
+            "WSGI0028",
+            "memory-limit=1",
+            "; the group has memory-limit=1, ",
+        ),
+        (
+            "WSGI0028",
             "virtual-memory-limit=1",
             "; the group has virtual-memory-limit=1, ",
         ),
-        ("chroot={dir}", ", where Python's modules have to be"),
+        (
+            "WSGI0028",
+            "chroot={dir}",
+            ", where Python's modules have to be",
+        ),
+        (
+            "WSGI0022",
+            "stack-size=1500000000 virtual-memory-limit=2500000000",
+            "; the group has virtual-memory-limit=2500000000, ",
+        ),
     ] {
         let server = site(option).start();
         allow_python(&server);
-        refuses(&server, &["WSGI0028", named]);
+        refuses(&server, &[code, named]);
     }
 }
