@@ -425,36 +425,6 @@ fn error_override(mpm: Mpm, mode: Mode) {
 }
 matrix!(error_override: event);
 
-/// REQ-461, DMN-042, DMN-303, DMN-312, DP-35: a line of a header, with name and line end, is one byte shorter than `header-buffer-size`
-/// at most; embedded there is no limit.
-fn long_headers(mpm: Mpm, mode: Mode) {
-    let server = Site::new(mpm, mode)
-        .daemon_options("threads=2 header-buffer-size=8192")
-        .config(match mode {
-            Mode::Daemon => "WSGIDaemonProcess plain threads=1\n<Location /case/plain>\nWSGIProcessGroup plain\n</Location>",
-            Mode::Embedded => "",
-        })
-        .cases()
-        .start();
-    let text = app(
-        "n = int(environ['QUERY_STRING']) - len('X-Long: ')\nstart_response('200 OK', [('X-Long', 'x' * n)])\nreturn [b'long']",
-    );
-    for (name, size) in [("long", 8192), ("plain", 32768)] {
-        let url = server.case(name, &text);
-        let ask = |line: usize| server.get(&format!("{url}?{line}"));
-        let length = |answer: Answer| answer.header("X-Long").map(str::len);
-        assert_eq!(length(ask(size - 2).expect(200)), Some(size - 10));
-        if mode == Mode::Daemon {
-            let answer = ask(size - 1);
-            assert_eq!(answer.status, 500, "{}", answer.status);
-            server.expect_log("WSGI0144");
-        } else {
-            assert_eq!(length(ask(size - 1).expect(200)), Some(size - 9));
-        }
-    }
-}
-matrix!(long_headers: event);
-
 /// REQ-449: pipelined requests are answered in order, each with its own body.
 fn pipelining(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);

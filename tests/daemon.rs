@@ -94,12 +94,16 @@ fn chosen_identity() {
             WSGIDaemonProcess three threads=1 user=games group=games supplementary-groups=daemon,#{} home=/
             WSGIDaemonProcess four threads=1 user=games home=/ supplementary-groups=
             WSGIDaemonProcess five threads=1 user=games supplementary-groups=,daemon home=/
+            WSGIDaemonProcess six threads=1 user={}
+            WSGIScriptAlias /six {{apps}}/facts.wsgi process-group=six
             WSGIScriptAlias /four {{apps}}/facts.wsgi process-group=four
             WSGIScriptAlias /five {{apps}}/facts.wsgi process-group=five
             WSGIScriptAlias /two {{apps}}/facts.wsgi process-group=two
             WSGIScriptAlias /three {{apps}}/facts.wsgi process-group=three
             WSGIScriptAlias / {{apps}}/facts.wsgi",
-            games.uid, unprivileged_user().gid
+            games.uid,
+            unprivileged_user().gid,
+            unprivileged_user().name
         ))
         .file("apps/facts.wsgi", FACTS)
         .start();
@@ -136,6 +140,11 @@ fn chosen_identity() {
     ];
     groups.sort_unstable();
     assert_eq!(three.fact("groups"), format!("{groups:?}"), "DMN-014");
+    assert_eq!(
+        server.get("/six").expect(200).fact("cwd"),
+        server.dir().display().to_string(),
+        "DMN-116: httpd's own user stays where httpd was started"
+    );
     for path in ["/four", "/five"] {
         let alone = format!("[{}]", unprivileged_user().gid);
         let answer = server.get(path).expect(200);

@@ -1,7 +1,7 @@
 //! Between Apache and its daemons, seen from both ends: what one side waits for, what does not fit, what is not served.
 
 use wsgi_harness::{
-    Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject, unprivileged_user,
+    Answer, Mode, Mpm, Request, Server, Site, is_root, matrix, script, subject, unprivileged_user,
     wait_until,
 };
 
@@ -112,6 +112,44 @@ fn too_large_an_environ() {
     server.allow_log("hello.wsgi]");
     assert_eq!(server.get("/case/hello").expect(200).text(), "hello");
 }
+
+/// REQ-461, DMN-042, DMN-303, DMN-312, DP-35: a line of a header, with name and line end, is one byte shorter than `header-buffer-size`
+/// at most; embedded there is no limit.
+fn long_headers(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .daemon_options("threads=2 header-buffer-size=8192")
+        .config(match mode {
+            Mode::Daemon => "WSGIDaemonProcess plain threads=1\n<Location /case/plain>\nWSGIProcessGroup plain\n</Location>",
+            Mode::Embedded => "",
+        })
+        .cases()
+        .start();
+    let text = app(
+        "n = int(environ['QUERY_STRING']) - len('X-Long: ')\nstart_response('200 OK', [('X-Long', 'x' * n)])\nreturn [b'long']",
+    );
+    for (name, size) in [("long", 8192), ("plain", 32768)] {
+        let url = server.case(name, &text);
+        let ask = |line: usize| server.get(&format!("{url}?{line}"));
+        let length = |answer: Answer| answer.header("X-Long").map(str::len);
+        assert_eq!(length(ask(size - 2).expect(200)), Some(size - 10));
+        if mode == Mode::Daemon {
+            let answer = ask(size - 1);
+            assert_eq!(answer.status, 500, "{}", answer.status);
+            server.expect_log("WSGI0144");
+        } else {
+            assert_eq!(length(ask(size - 1).expect(200)), Some(size - 9));
+        }
+    }
+    // Lines are not counted.
+    let url = server.case("many", &app("n, size = map(int, environ['QUERY_STRING'].split('-'))\nstart_response('200 OK', [('Set-Cookie', 'x' * size)] * n)\nreturn [b'many']"));
+    let answer = server.get(&format!("{url}?2000-500")).expect(200);
+    assert_eq!(answer.all("Set-Cookie").len(), 2000);
+    if mode == Mode::Daemon && subject().differs("DMN-312") {
+        server.get(&format!("{url}?2300-8000")).expect(500);
+        server.expect_log("longer than 16777216");
+    }
+}
+matrix!(long_headers: event);
 
 /// DMN-263, REQ-333: a script in a folder that the daemon's user may not enter, though Apache's may.
 #[test]

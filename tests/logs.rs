@@ -275,7 +275,7 @@ fn restricted_streams(mpm: Mpm, mode: Mode) {
 }
 matrix!(restricted_streams: event);
 
-/// REQ-331, DMN-005, DMN-128, DMN-264, DMN-600, DMN-602, DP-28: lines come out in the log of the request's virtual host, those without request in the group's.
+/// REQ-331, DMN-005, DMN-128, DMN-264, DMN-600, DMN-602, DMN-604, DP-28: lines come out in the log of the request's virtual host, those without request in the group's.
 #[test]
 fn logs_of_virtual_hosts() {
     let server = Site::daemon()
@@ -284,6 +284,7 @@ fn logs_of_virtual_hosts() {
             <VirtualHost 127.0.0.1:{port2}>
                 ServerName second.example
                 ErrorLog {data}/second.log
+                LogLevel wsgi:debug
                 WSGIDaemonProcess theirs threads=2
                 WSGIScriptAlias /own {apps}/talking.wsgi process-group=theirs
                 WSGIScriptAlias /shared {apps}/talking.wsgi process-group=live
@@ -342,6 +343,10 @@ fn logs_of_virtual_hosts() {
     if wsgi_harness::subject().is_ours() {
         let started = "starting process of group 'theirs'";
         assert_eq!((second.count(started), server.log().count(started)), (1, 0));
+        // At the level of the virtual host, too.
+        let timers = "timers of a process of group '";
+        wait_until(timers, || (second.count(timers) == 1).then_some(()));
+        assert_eq!(server.log().count(timers), 0);
     }
 }
 

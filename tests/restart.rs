@@ -143,7 +143,7 @@ fn user_of_daemons(server: &Server) -> String {
     user.to_owned()
 }
 
-/// DIR-061, DIR-063, DMN-061, DMN-103: one path for all generations.
+/// DIR-061, DIR-063, DMN-061, DMN-103: one path for all generations, after both kinds of restart.
 #[test]
 fn without_socket_rotation() {
     let server = Site::daemon()
@@ -163,9 +163,9 @@ fn without_socket_rotation() {
     let name = format!("wsgi.{}.u{}.1.sock", server.pid(), user_of_daemons(&server));
     assert_eq!(before, [name], "DIR-061");
     server.allow_log("WSGI0065");
-    for _ in 0..3 {
+    for restart in [Server::graceful, Server::restart, Server::graceful] {
         let old = pid(&server);
-        server.graceful();
+        restart(&server);
         wait_until("a new process", || (pid(&server) != old).then_some(()));
         assert_eq!(sockets(), before);
     }

@@ -277,6 +277,10 @@ fn stack_dump() {
         + 1;
     let place = format!("app.wsgi\", line {line}, in waits_here");
     server.wait_for_logs(&place, 2);
+    // The innermost frame first, then those that called it.
+    server.wait_for_logs("in application", 2);
+    let text = server.log().text();
+    assert!(text.find(&place) < text.find("in application"), "{text}");
     if subject().is_ours() {
         for thread in ["thread 1", "thread 2"] {
             server.wait_for_log(&format!("Stack of {thread} "));

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use wsgi_harness::{Server, Site, is_root, subject, wait_until};
+use wsgi_harness::{Process, Server, Site, is_root, subject, wait_until};
 
 const APP: &str = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [os.getcwd().encode()]\n";
 
@@ -77,6 +77,13 @@ fn home_is_missing() {
         &server,
         &["WSGI0009", "/later' (home option)", user, "No such file"],
     );
+    // A restart changes nothing: a request that comes before the first failure is not kept waiting either.
+    for restart in [Server::graceful, Server::restart] {
+        restart(&server);
+        let answer = server.get("/");
+        assert_eq!(answer.status, 503, "{}", answer.shown());
+        server.get("/other").expect(200);
+    }
     fs::create_dir(server.path("later")).expect("a folder");
     assert!(serves(&server).ends_with("/later"));
 }
@@ -314,22 +321,81 @@ fn a_preloaded_script_hangs() {
     }
 }
 
-/// DMN-118, DP-14, DP-71, DP-72: what the group's options keep from Python is named with its failure.
+/// DMN-550, API-049: processes whose preloaded script hangs do not outlive a graceful restart, nor httpd; and the next ones serve as soon
+/// as they can.
 #[test]
-fn options_that_keep_python_from_starting() {
+fn restarts_while_a_script_hangs() {
+    let server = Site::daemon()
+        .daemon_options("processes=2 threads=2 shutdown-timeout=600 graceful-timeout=600")
+        .script_with(
+            "/",
+            "process-group=live application-group=%{GLOBAL}",
+            &format!("import os\nopen('{{data}}/%d' % os.getpid(), 'w').close()\n{HANGS}{APP}"),
+        )
+        .start();
+    for text in [
+        "'live'",
+        "WSGI5209",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    let hanging = |but: &[Process]| -> Vec<Process> {
+        wait_until("processes that load the script", || {
+            let mut daemons = server.daemons();
+            daemons.retain(|daemon| !but.iter().any(|other| other.pid == daemon.pid));
+            let loads = |process: &Process| server.path(&format!("data/{}", process.pid)).exists();
+            let count = daemons.iter().filter(|process| loads(process)).count();
+            (count == 2).then_some(daemons)
+        })
+    };
+    let first = hanging(&[]);
+    server.graceful();
+    let second = hanging(&first);
+    server.wait_until_gone(&first);
+    let script = server.path("apps/root.wsgi.go");
+    fs::write(&script, "").expect("a file");
+    serves(&server);
+    fs::remove_file(script).expect("it is there");
+    server.restart();
+    server.wait_until_gone(&second);
+    hanging(&second);
+    server.stop();
+}
+
+/// DMN-118, DP-14, DP-32, DP-71, DP-72: what the group's options keep from Python, or from the threads for requests, is named with its
+/// failure.
+#[test]
+fn options_that_keep_a_process_from_starting() {
     if !is_root() || !subject().differs("DMN-542") {
         return;
     }
-    for (option, named) in [
-        ("memory-limit=1", "; the group has memory-limit=1, "),
+    for (code, option, named) in [
         (
+            "WSGI0028",
+            "memory-limit=1",
+            "; the group has memory-limit=1, ",
+        ),
+        (
+            "WSGI0028",
             "virtual-memory-limit=1",
             "; the group has virtual-memory-limit=1, ",
         ),
-        ("chroot={dir}", ", where Python's modules have to be"),
+        (
+            "WSGI0028",
+            "chroot={dir}",
+            ", where Python's modules have to be",
+        ),
+        (
+            "WSGI0022",
+            "stack-size=1500000000 virtual-memory-limit=2500000000",
+            "; the group has virtual-memory-limit=2500000000, ",
+        ),
     ] {
         let server = site(option).start();
         allow_python(&server);
-        refuses(&server, &["WSGI0028", named]);
+        refuses(&server, &[code, named]);
     }
 }

@@ -79,6 +79,8 @@ struct Process {
     outdated: bool,
     /// Since when it takes no requests any more.
     leaving: Option<Millis>,
+    /// Was killed before the end of its group.
+    killed: bool,
     state: State,
 }
 
@@ -190,7 +192,11 @@ impl Roster {
             | GroupPhase::Stopping {
                 deadline,
                 killed: false,
-            } => (!self.is_empty()).then_some(deadline),
+            } => {
+                let overdue = self.next_overdue().map(|(_, at)| at);
+                let bound = (!self.is_empty()).then_some(deadline);
+                bound.map(|bound| overdue.map_or(bound, |at| at.min(bound)))
+            }
             GroupPhase::Stopping { killed: true, .. } => None,
         }
     }

@@ -97,7 +97,9 @@ impl Roster {
                     }
                 }
             }
-            GroupPhase::Open | GroupPhase::Closing { .. } => self.kill_overdue(now),
+            GroupPhase::Open | GroupPhase::Closing { .. } | GroupPhase::Draining { .. } => {
+                self.kill_overdue(now);
+            }
             _ => {}
         }
     }

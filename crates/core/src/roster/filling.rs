@@ -1,6 +1,6 @@
 //! Starting what a group lacks: when, in which slot, and who has to make room.
 
-use super::{Action, GroupPhase, Millis, Process, Reason, Roster, State, pause_for};
+use super::{Action, GroupPhase, Millis, Process, Reason, Roster, STOP_TIME, State, pause_for};
 
 impl Roster {
     pub(super) fn next_start(&self) -> Option<Millis> {
@@ -72,32 +72,40 @@ impl Roster {
         }
     }
 
-    /// The process that loads an outdated script without end, and when it is given up: it must not keep the group from the
-    /// script as it is now. None if there is none.
+    /// The process that starts without end and is not wanted any more, and when it is given up: one that loads an outdated script,
+    /// which keeps the group from the script as it is now, or one that was told to stop. None if there is none.
     pub(super) fn next_overdue(&self) -> Option<(u32, Millis)> {
         let patience = self.plan.graceful_timeout.max(1).saturating_mul(1000);
+        let end = |process: &Process| match process.state {
+            _ if process.killed || process.ready.is_some() => None,
+            State::Starting if process.outdated => Some(process.started.saturating_add(patience)),
+            State::Leaving { stopped: true } => Some(process.leaving?.saturating_add(STOP_TIME)),
+            _ => None,
+        };
         (0..)
             .zip(&self.slots)
-            .filter_map(|(slot, process)| Some((slot, process.as_ref()?)))
-            .filter(|(_, process)| process.outdated && process.state == State::Starting)
-            .map(|(slot, process)| (slot, process.started.saturating_add(patience)))
+            .filter_map(|(slot, process)| Some((slot, end(process.as_ref()?)?)))
             .min_by_key(|&(_, at)| at)
     }
 
-    /// Gives up processes that load an outdated script for too long. They have no request, and Python does not let them hear
-    /// anything else.
+    /// Gives up processes that start without end. They have no request, and Python does not let them hear anything.
     pub(super) fn kill_overdue(&mut self, now: Millis) {
         while let Some((slot, at)) = self.next_overdue() {
             if now < at {
                 return;
             }
             if let Some(process) = self.process(slot) {
+                let is_told = process.state == (State::Leaving { stopped: true });
                 process.state = State::Leaving { stopped: true };
-                let pid = process.pid;
-                let name = &self.plan.name;
-                let text = format!(
-                    "Process (pid {pid}) of daemon group '{name}' is still loading a script that has changed since; it is given up."
-                );
+                process.killed = true;
+                let what = if is_told {
+                    "has not started and does not hear that it is to stop"
+                } else {
+                    "is still loading a script that has changed since"
+                };
+                let (pid, name) = (process.pid, &self.plan.name);
+                let text =
+                    format!("Process (pid {pid}) of daemon group '{name}' {what}; it is given up.");
                 self.record(super::INFO, text);
             }
             self.actions.push(Action::Kill { slot });
@@ -134,6 +142,7 @@ impl Roster {
                 checked,
                 outdated: false,
                 leaving: None,
+                killed: false,
                 state: State::Starting,
             });
             self.actions.push(Action::Spawn {

@@ -240,17 +240,30 @@ fn a_generation_drains_after_its_children() {
     assert!(group.roster.is_done());
 }
 
-/// DMN-550: a process that is still starting when the old children are gone has nobody to serve.
+/// DMN-550: a process that is still starting when the old children are gone has nobody to serve. It does not hear that before its
+/// scripts are loaded, so it is killed where they hang; one that serves has its time.
 #[test]
 fn a_generation_that_ends_stops_its_newcomers() {
-    let mut group = Group::serving(plan(1));
+    let mut group = Group::serving(plan(2));
     group.act(Event::Close);
     assert_eq!(spawns(&group.act(exited(0))), [0]);
     let reason = Reason::ShutdownSignal;
     let actions = group.act(Event::ChildrenGone);
-    assert_eq!(actions, [Action::Stop { slot: 0, reason }]);
+    assert_eq!(
+        actions,
+        [
+            Action::Stop { slot: 0, reason },
+            Action::Drain { slot: 1, reason }
+        ]
+    );
     assert_eq!(group.act(Event::Ready { slot: 0 }), []);
+    assert_eq!(group.roster.next_wake(), Some(group.now + STOP_TIME));
+    assert_eq!(group.after(STOP_TIME - 1), []);
+    assert_eq!(group.after(1), [Action::Kill { slot: 0 }]);
+    assert_eq!(group.after(STOP_TIME), []);
     group.act(exited(0));
+    assert!(group.roster.next_wake() > Some(group.now + STOP_TIME));
+    group.act(exited(1));
     assert!(group.roster.is_done());
 }
 
