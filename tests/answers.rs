@@ -58,21 +58,15 @@ fn headers(mpm: Mpm, mode: Mode) {
     let answer = with("('X-Twice', 'a'), ('X-Twice', 'b')");
     let all = answer.all("X-Twice").join(", ");
     assert_eq!(all, "a, b");
-    if mode == Mode::Embedded {
-        assert_eq!(answer.all("X-Twice").len(), 2, "REQ-450");
-    }
+    let count = if mode == Mode::Embedded { 2 } else { 1 };
+    assert_eq!(answer.all("X-Twice").len(), count, "REQ-450, DMN-318");
     let answer = with("('Content-Type', 'Text/HTML; charset=UTF-8')");
     let expected = if mode == Mode::Embedded {
         "Text/HTML; charset=UTF-8"
     } else {
         "text/html; charset=UTF-8"
     };
-    let kind = answer.header("Content-Type").unwrap_or_default();
-    // Type and subtype are compared without case by everybody; the original writes them small in daemon mode.
-    assert!(
-        kind == expected || kind.eq_ignore_ascii_case(expected),
-        "REQ-458: {kind}"
-    );
+    assert_eq!(answer.header("Content-Type"), Some(expected), "REQ-458");
     assert_eq!(with("").header("Content-Type"), None, "REQ-446");
     let answer = with("('Server', 'mine'), ('Date', 'never'), ('Connection', 'x-odd')");
     assert!(
@@ -88,9 +82,11 @@ fn headers(mpm: Mpm, mode: Mode) {
         // REQ-457, DMN-315; REQ-458, DMN-316.
         let answer = with("('Content-Range', 'bytes 0-1/9'), ('Content-Range', 'bytes 2-3/9')");
         assert_eq!(answer.all("Content-Range"), ["bytes 2-3/9"]);
-        wait_until("the time of the answer", || {
+        wait_until("a future date to be now", || {
             let answer = with("('Last-Modified', 'Fri, 01 Jan 2999 00:00:00 GMT')");
-            (answer.header("Last-Modified") == answer.header("Date")).then_some(())
+            let modified = answer.header("Last-Modified").expect("it stays");
+            assert!(!modified.contains("2999"), "{modified}");
+            (Some(modified) == answer.header("Date")).then_some(())
         });
         let answer = with("('Last-Modified', 'yesterday')");
         let epoch = Some("Thu, 01 Jan 1970 00:00:00 GMT");
@@ -415,15 +411,17 @@ fn error_override(mpm: Mpm, mode: Mode) {
             ("page of the application", "My Reason")
         );
     }
-    // A status that Apache has no page for has that of 500.
-    for (status, page) in [(399, None), (400, Some(400)), (599, Some(500)), (600, None)] {
-        let body = format!("start_response('{status} Odd', [('X-A', 'b')])\nreturn [b'as it is']");
-        let answer = server.run(&format!("odd-{status}"), &body);
-        let page = page.filter(|_| mode == Mode::Daemon);
-        assert_eq!(answer.status, page.unwrap_or(status), "{status}");
-        assert_eq!(answer.text() == "as it is", page.is_none(), "{status}");
-        assert_eq!(answer.header("X-A").is_some(), page.is_none(), "{status}");
-    }
+    let answer = server.send(&Request::head(&url)).expect(404);
+    let expected = match mode {
+        Mode::Daemon => (None, "Not Found"),
+        Mode::Embedded => (Some("b"), "My Reason"),
+    };
+    assert_eq!((answer.header("X-A"), answer.reason.as_str()), expected);
+    let url = server.case(
+        "fine",
+        &app("start_response('399 Odd', [])\nreturn [b'as it is']"),
+    );
+    assert_eq!(server.get(&url).expect(399).text(), "as it is");
 }
 matrix!(error_override: event);
 

@@ -197,23 +197,41 @@ fn user_without_home() {
     assert_eq!(answer.status, 503, "{}", answer.shown());
 }
 
-/// DP-17, DP-18, DMN-018, DMN-019, DMN-126: language and locale.
+/// DP-17, DP-18, DMN-018, DMN-019, DMN-126: language and locale, each alone and both; one is not the other.
 #[test]
 fn language() {
-    let server = facts("threads=1 lang=C.UTF-8 locale=C.UTF-8");
-    let answer = server.get("/").expect(200);
-    assert_eq!(
-        (answer.fact("lang").as_str(), answer.fact("lc_all").as_str()),
-        ("C.UTF-8", "C.UTF-8")
-    );
-    assert_eq!(
-        answer.fact("locale").to_lowercase().replace('-', ""),
-        "c.utf8"
-    );
-    let server = facts("threads=1 locale=xx_XX.nothing");
-    let answer = server.get("/").expect(200);
-    assert_eq!(answer.fact("lc_all"), "xx_XX.nothing");
+    let server = Site::daemon()
+        .variable("LANG", "C")
+        .daemon_options("threads=1 lang=C.UTF-8 locale=C.UTF-8")
+        .config(
+            "WSGIDaemonProcess unknown threads=1 locale=xx_XX.nothing
+            WSGIDaemonProcess lang threads=1 lang=C.UTF-8
+            WSGIDaemonProcess locale threads=1 locale=C.UTF-8
+            WSGIDaemonProcess neither threads=1
+            WSGIScriptAliasMatch ^/(unknown|lang|locale|neither) {apps}/root.wsgi process-group=%{ENV:GROUP}
+            SetEnvIf Request_URI ^/(.+) GROUP=$1",
+        )
+        .modules(&["setenvif"])
+        .script("/", FACTS)
+        .start();
+    // Of LC_ALL, LC_CTYPE apart, where Python itself follows the environment.
+    let facts = |url: &str| {
+        let answer = server.get(url).expect(200);
+        let numeric = answer.fact("numeric").to_lowercase().replace('-', "");
+        (answer.fact("lang"), answer.fact("lc_all"), numeric)
+    };
+    for (url, lang, lc_all, numeric) in [
+        ("/", "C.UTF-8", "C.UTF-8", "c.utf8"),
+        ("/unknown", "C", "xx_XX.nothing", "c"),
+        ("/lang", "C.UTF-8", "None", "c"),
+        ("/locale", "C", "C.UTF-8", "c.utf8"),
+        ("/neither", "C", "None", "c"),
+    ] {
+        let expected = (lang.to_owned(), lc_all.to_owned(), numeric.to_owned());
+        assert_eq!(facts(url), expected, "{url}");
+    }
     server.expect_log("WSGI0079");
+    assert_eq!(server.log().count("WSGI0079"), 1);
 }
 
 /// DP-19, XPN-27, DMN-039, DMN-111: the name in process listings.
@@ -308,7 +326,8 @@ fn sockets() {
             });
             assert_eq!(facts.permissions().mode() & 0o777, 0o700, "{name}");
             if is_root() {
-                assert_eq!(facts.uid(), owner.uid.as_raw(), "{name}");
+                let owned = (facts.uid(), facts.gid());
+                assert_eq!(owned, (owner.uid.as_raw(), server.parent().gid), "{name}");
             }
         }
         if is_root() {

@@ -18,26 +18,33 @@ fn server(mpm: Mpm, options: &str) -> Server {
         .start()
 }
 
-/// DMN-044, DMN-335, DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for
-/// response-socket-timeout, which is socket-timeout by default.
+/// DMN-044, DMN-335, DMN-336, DP-41, REQ-462: without a spool, a client that does not take its answer costs a thread for
+/// response-socket-timeout, which is socket-timeout by default, and that httpd's Timeout.
 fn client_that_does_not_read(mpm: Mpm, mode: Mode) {
     assert_eq!(mode, Mode::Daemon);
-    for timeout in [
-        "response-socket-timeout=1 socket-timeout=600",
-        "socket-timeout=1",
-    ] {
-        does_not_read(mpm, timeout);
+    let of_group = "response-socket-timeout=1 socket-timeout=600";
+    let timeouts = match mpm {
+        Mpm::Prefork => [(of_group, 600), ("", 1)],
+        _ => [(of_group, 600), ("socket-timeout=1", 600)],
+    };
+    for (timeout, of_httpd) in timeouts {
+        does_not_read(mpm, timeout, of_httpd);
     }
 }
 matrix!(client_that_does_not_read: event prefork / daemon);
 
-fn does_not_read(mpm: Mpm, timeout: &str) {
+fn does_not_read(mpm: Mpm, timeout: &str, of_httpd: u32) {
     let spool = if subject().is_ours() {
         "response-spool=0"
     } else {
         ""
     };
-    let server = server(mpm, &format!("processes=1 threads=1 {spool} {timeout}"));
+    let server = Site::new(mpm, Mode::Daemon)
+        .daemon_options(&format!("processes=1 threads=1 {spool} {timeout}"))
+        .config(&format!("Timeout {of_httpd}"))
+        .cases()
+        .shared("hello.wsgi")
+        .start();
     let url = server.case(
         "endless",
         &app("start_response('200 OK', [])\nblock = b'x' * 1048576\nfor number in range(256):\n    yield block"),
@@ -59,6 +66,12 @@ fn does_not_read(mpm: Mpm, timeout: &str) {
     wait_until("the record", || {
         let found = server.log().count("WSGI0118") + server.log().count("WSGI0120");
         (found == 1).then_some(())
+    });
+    // Its status stays what it was.
+    let line = format!("200 GET {url} ");
+    wait_until(&line, || {
+        let text = std::fs::read_to_string(server.path("access.log")).ok()?;
+        text.contains(&line).then_some(())
     });
 }
 
@@ -125,21 +138,24 @@ fn script_out_of_the_daemons_reach() {
     }
 }
 
-/// DMN-215, DMN-222, DMN-233, API-310: how often a request was connected and sent again is told to those who subscribe.
+/// DMN-211, DMN-215, DMN-222, DMN-233, API-310: how often a request was connected and sent again is told to those who subscribe. It has
+/// waited since it was connected, so since before the process that runs it was started for it.
 #[test]
 fn connects_and_restarts_are_told() {
     let server = Site::daemon()
         .daemon_options("processes=1 threads=2")
-        .file("apps/subscribe.py", "import builtins, mod_wsgi\nbuiltins.told = []\n\n@mod_wsgi.subscribe_events\ndef on_event(name, **event):\n    if name == 'request_started':\n        told.append((event['daemon_connects'], event['daemon_restarts']))\n")
+        .file("apps/subscribe.py", "import builtins, mod_wsgi, time\nbuiltins.told = []\nbuiltins.begun = time.time()\n\n@mod_wsgi.subscribe_events\ndef on_event(name, **event):\n    if name == 'request_started':\n        told.append((event['daemon_connects'], event['daemon_restarts']))\n")
         .config("WSGIImportScript {apps}/subscribe.py process-group=live application-group=%{GLOBAL}")
-        .script("/", "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [repr(told[-1]).encode()]\n")
+        .script("/", "def application(environ, start_response):\n    start_response('200 OK', [])\n    is_older = environ['mod_wsgi.queue_start'] < begun < environ['mod_wsgi.daemon_start']\n    return [repr(told[-1] + (is_older,)).encode()]\n")
         .start();
     let ask = || server.get("/").expect(200).text();
-    assert_eq!(ask(), "(1, 0)");
+    // The first one may have waited for the first process.
+    assert!(ask().starts_with("(1, 0, "));
+    assert_eq!(ask(), "(1, 0, False)");
     server.touch("apps/root.wsgi");
     // One process refused it, another one ran it.
-    assert_eq!(ask(), "(2, 1)");
-    assert_eq!(ask(), "(1, 0)");
+    assert_eq!(ask(), "(2, 1, True)");
+    assert_eq!(ask(), "(1, 0, False)");
 }
 
 /// DMN-265: the limit of a body is looked at where it arrives and holds for its location; a daemon has none of its own.

@@ -404,7 +404,7 @@ fn the_descriptor_limit_is_raised() {
     assert_eq!(server.get("/").expect(200).text(), "True");
 }
 
-/// DP-49, DMN-212, DMN-214: a full backlog. Who finds room waits for the application, who does not gets 503 after
+/// DP-49, DMN-212: a full backlog. Who finds room waits for the application, who does not gets 503 after
 /// connect-timeout; afterwards all is as before.
 #[test]
 fn a_full_backlog_is_waited_for_in_bounds() {

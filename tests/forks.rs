@@ -1,4 +1,4 @@
-//! Processes that an application forks and that go on as if they were the one that serves.
+//! Processes that an application forks: those that go on as if they were the one that serves, and what signals do to them.
 
 use wsgi_harness::{Site, subject};
 
@@ -63,4 +63,38 @@ fn a_fork_of_a_preloaded_script_serves_nobody() {
     for _ in 0..10 {
         assert_eq!(server.served_by("/app"), first);
     }
+}
+
+const SIGNALLED: &str = "import os, signal, time
+
+def application(environ, start_response):
+    ends = []
+    for name in environ['QUERY_STRING'].split('+'):
+        child = os.fork()
+        if child == 0:
+            while True:
+                time.sleep(0.01)
+        os.kill(child, getattr(signal, name))
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    start_response('200 OK', [('X-Ends', repr(ends))])
+    return [str(os.getpid()).encode()]
+";
+
+/// DP-105, DMN-506: in a process forked by an application a handled signal ends that process, and only that.
+#[test]
+fn signals_to_a_fork() {
+    let server = Site::daemon()
+        .daemon_options("processes=1 threads=2")
+        .script("/app", SIGNALLED)
+        .start();
+    let first = server.served_by("/app?SIGTERM");
+    let mut names = vec!["SIGTERM"];
+    if subject().is_ours() {
+        // The original's ends at none of these.
+        names.extend(["SIGINT", "SIGUSR1", "SIGXCPU", "SIGHUP", "SIGUSR2"]);
+    }
+    let answer = server.get(&format!("/app?{}", names.join("+"))).expect(200);
+    let ends = format!("{:?}", vec![255; names.len()]);
+    assert_eq!(answer.header("X-Ends"), Some(&*ends));
+    assert_eq!(server.served_by("/app?SIGTERM"), first);
 }

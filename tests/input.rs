@@ -196,6 +196,54 @@ fn sizes(mpm: Mpm, mode: Mode) {
 }
 matrix!(sizes: event worker prefork);
 
+/// REQ-320, REQ-505, DMN-240: where an input filter makes a body longer or shorter than Content-Length says, it ends where it ends.
+fn filtered(mpm: Mpm, mode: Mode) {
+    // The first one is short as it is sent, and long then.
+    let bodies = [20_000, 60_000].map(|count| {
+        let program = format!(
+            "import gzip, sys\nsys.stdout.buffer.write(gzip.compress(b''.join(b'%d' % n for n in range({count}))))"
+        );
+        let packed = std::process::Command::new("/usr/bin/python3")
+            .args(["-c", &program])
+            .output();
+        let whole: String = (0..count).map(|number| number.to_string()).collect();
+        (packed.expect("Python runs").stdout, whole)
+    });
+    assert!(bodies[0].0.len() < 65536 && bodies[0].1.len() > 65536);
+    for options in ["", "request-spool=0"] {
+        if !options.is_empty() && (mode == Mode::Embedded || !subject().is_ours()) {
+            continue;
+        }
+        let server = Site::new(mpm, mode)
+            .daemon_options(&format!("threads=2 {options}"))
+            .modules(&["filter", "deflate", "ext_filter"])
+            .shared("echo.wsgi")
+            .config(
+                "WSGIScriptAlias /longer {apps}/echo.wsgi
+                WSGIScriptAlias /shorter {apps}/echo.wsgi
+                ExtFilterDefine shorter mode=input cmd=\"/usr/bin/tr -d x\"
+                <Location /longer>\nSetInputFilter DEFLATE\n</Location>
+                <Location /shorter>\nSetInputFilter shorter\n</Location>",
+            )
+            .start();
+        let mut connection = server.connect();
+        for (packed, whole) in &bodies {
+            let request =
+                Request::post("/longer", packed.clone()).header("Content-Encoding", "gzip");
+            let answer = connection.send(&request).expect(200);
+            assert!(answer.text() == *whole, "{}", answer.body.len());
+            let body = [&[b'x'; 100_000][..], b"rest"].concat();
+            let answer = connection
+                .send(&Request::post("/shorter", body))
+                .expect(200);
+            if mode == Mode::Daemon || subject().differs("REQ-505") {
+                assert_eq!(answer.text(), "rest");
+            }
+        }
+    }
+}
+matrix!(filtered: event);
+
 /// REQ-509, DMN-269: a body that nobody reads does not disturb the next request on the connection.
 fn unread_bodies(mpm: Mpm, mode: Mode) {
     let server = server(mpm, mode);

@@ -115,6 +115,35 @@ fn a_daemon_has_no_descriptor_of_apache() {
     assert_ne!(of("live"), of("other"));
 }
 
+/// DMN-606: httpd's children have no listener of any group.
+#[test]
+fn children_have_no_socket_of_a_group() {
+    let server = Site::daemon()
+        .config("WSGIDaemonProcess other threads=1\nWSGIScriptAlias /other {apps}/root.wsgi process-group=other")
+        .script("/", HELLO)
+        .start();
+    for url in ["/", "/other"] {
+        server.get(url).expect(200);
+    }
+    let run = server.path("run").display().to_string();
+    let of_groups: HashSet<String> = named_sockets()
+        .into_iter()
+        .filter(|(_, path)| path.starts_with(&run))
+        .map(|(inode, _)| inode)
+        .collect();
+    assert!(of_groups.len() >= 2, "{of_groups:?}");
+    let held = |process: &Process| {
+        let open = process.descriptors().into_iter();
+        open.filter(|name| of_groups.contains(name)).count()
+    };
+    assert!(server.daemons().iter().all(|daemon| held(daemon) > 0));
+    let children = server.children();
+    assert!(!children.is_empty());
+    for child in children {
+        assert_eq!(held(&child), 0, "{child:?}: {:?}", child.descriptors());
+    }
+}
+
 /// The supervisor is a fork of the parent and lives as long as its generation: it keeps nothing of Apache's but the error
 /// logs that it writes to. An access log that was rotated away would stay on the disk otherwise.
 #[test]

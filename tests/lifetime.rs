@@ -53,7 +53,7 @@ fn maximum_requests() {
     );
 }
 
-/// DMN-500, DMN-540, DMN-541, DMN-542, DP-80: signals from outside end a process; it is replaced, and requests wait for that.
+/// DMN-500, DMN-505, DMN-540, DMN-541, DMN-542, DP-80: signals from outside end a process; it is replaced, and requests wait for that.
 #[test]
 fn signals() {
     let server = facts("processes=1 threads=2");
@@ -64,6 +64,7 @@ fn signals() {
         Signal::SIGUSR1,
         Signal::SIGKILL,
         Signal::SIGQUIT,
+        Signal::SIGALRM,
     ] {
         let old = server.daemon(last);
         old.signal(signal);
@@ -72,7 +73,9 @@ fn signals() {
         assert_ne!(answer.number("pid"), last, "{signal}");
         if subject().is_ours() {
             let how = match signal {
-                Signal::SIGKILL | Signal::SIGQUIT => format!("signal {}", signal as i32),
+                Signal::SIGKILL | Signal::SIGQUIT | Signal::SIGALRM => {
+                    format!("signal {}", signal as i32)
+                }
                 _ => "exit status 0".to_owned(),
             };
             server.wait_for_log(&format!(
@@ -89,6 +92,7 @@ fn signals() {
     // That a process was killed is worth a line; which one is the implementation's choice.
     server.allow_log("live");
     server.allow_log("exit signal Quit");
+    server.allow_log("exit signal Alarm clock");
 }
 
 /// DP-62, DP-92, DMN-027, DMN-520, DMN-541: a request that does not end is cut after `shutdown-timeout`, and the exit status tells.
@@ -98,7 +102,7 @@ fn shutdown_timeout() {
         .daemon_options("processes=1 threads=2 shutdown-timeout=1")
         .cases()
         .start();
-    let url = server.case("endless", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while True:\n        time.sleep(0.01)\n");
+    let url = server.case("endless", "import atexit, os, time\n\n@atexit.register\ndef at_exit():\n    open('{data}/atexit', 'w').close()\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while True:\n        time.sleep(0.01)\n");
     let (mut connection, daemon) = hold(&server, &url);
     daemon.signal(Signal::SIGTERM);
     server.wait_until_gone(std::slice::from_ref(&daemon));
@@ -110,6 +114,10 @@ fn shutdown_timeout() {
             "Process (pid {pid}) of daemon group 'live' has ended (exit status 255)."
         ));
     }
+    assert!(
+        !server.path("data/atexit").exists(),
+        "nothing is cleaned up"
+    );
     for code in ["WSGI0146", "WSGI0147", "'live'"] {
         server.allow_log(code);
     }
@@ -172,16 +180,10 @@ fn service_scripts() {
         .config("WSGIDaemonProcess service threads=0\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
         .start();
     server.allow_log("service");
-    let notes = || -> Vec<(i32, String)> {
-        let text = std::fs::read_to_string(server.path("data/service")).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| {
-            let (pid, word) = line.split_once(' ')?;
-            Some((pid.parse().ok()?, word.to_owned()))
-        });
-        lines.collect()
-    };
     for count in 0..5 {
-        let pid = wait_until("the service", || notes().get(count).map(|note| note.0));
+        let pid = wait_until("the service", || {
+            notes(&server).get(count).map(|note| note.0)
+        });
         let process = server.daemon(pid);
         let way = ["return", "raise", "exit", "SIGTERM", ""][count];
         match way {
@@ -198,12 +200,134 @@ fn service_scripts() {
             ));
         }
     }
-    let notes = notes();
+    let notes = notes(&server);
     assert!(notes.iter().all(|(_, word)| word == "begins"), "{notes:?}");
     let pids: HashSet<i32> = notes.iter().map(|note| note.0).collect();
     assert_eq!(pids.len(), 5, "{notes:?}");
     server.expect_log("ValueError: in a service");
     assert_eq!(server.log().count("SystemExit"), 0);
+}
+
+/// What the services of a server wrote down: process and word.
+fn notes(server: &Server) -> Vec<(i32, String)> {
+    let text = std::fs::read_to_string(server.path("data/service")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| {
+        let (pid, word) = line.split_once(' ')?;
+        Some((pid.parse().ok()?, word.to_owned()))
+    });
+    lines.collect()
+}
+
+/// The last process of a service.
+fn service(server: &Server) -> Process {
+    let pid = wait_until("the service", || notes(server).last().map(|note| note.0));
+    server.daemon(pid)
+}
+
+/// DMN-550, DMN-560, DP-110: each kind of restart ends a service and starts it anew. It has nothing to do for the children of the old
+/// generation, however long these go on.
+#[test]
+fn services_at_restarts() {
+    let server = Site::daemon()
+        .cases()
+        .file("apps/service.wsgi", SERVICE)
+        .config("WSGIDaemonProcess service threads=0 graceful-timeout=600\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .start();
+    server.allow_log("service");
+    let url = server.case("holding", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while not os.path.exists('{data}/go'):\n        time.sleep(0.01)\n    s('200 OK', [])\n    return [b'finished']\n");
+    let first = service(&server);
+    let (mut holding, holder) = hold(&server, &url);
+    server.graceful();
+    server.wait_until_gone(std::slice::from_ref(&first));
+    let second = wait_until("the service again", || {
+        notes(&server)
+            .last()
+            .map(|note| note.0)
+            .filter(|pid| *pid != first.pid)
+    });
+    if subject().differs("DMN-550") {
+        assert!(holder.is_alive());
+        server.write("data/go", "");
+        assert_eq!(holding.answer().expect(200).text(), "finished");
+    } else {
+        for code in ["WSGI0146", "WSGI0147"] {
+            server.allow_log(code);
+        }
+    }
+    let second = server.daemon(second);
+    server.restart();
+    server.wait_until_gone(std::slice::from_ref(&second));
+    wait_until("the service again", || {
+        notes(&server)
+            .last()
+            .filter(|note| note.0 != second.pid)
+            .map(|_| ())
+    });
+}
+
+/// DMN-550, DMN-109: a hard restart gives requests three seconds, whatever the group's time-outs say; then the new processes serve.
+#[test]
+fn a_hard_restart_in_a_request() {
+    // Under prefork httpd itself does not wait for the request.
+    let server = Site::new(Mpm::Prefork, Mode::Daemon)
+        .daemon_options("processes=1 threads=2 shutdown-timeout=600 graceful-timeout=600")
+        .cases()
+        .script("/facts", FACTS)
+        .start();
+    let url = server.case("endless", "import os, time\n\ndef application(e, s):\n    open('{data}/pid', 'w').write(str(os.getpid()))\n    while True:\n        time.sleep(0.01)\n");
+    let (_holding, old) = hold(&server, &url);
+    for text in [
+        "WSGI0146",
+        "WSGI0147",
+        "'live'",
+        "AH00045",
+        "AH00046",
+        "still did not exit",
+    ] {
+        server.allow_log(text);
+    }
+    server.restart();
+    server.wait_until_gone(std::slice::from_ref(&old));
+    assert_ne!(server.get("/facts").expect(200).number("pid"), old.pid);
+}
+
+/// Holds the GIL for longer than deadlock-timeout, and takes longer than shutdown-timeout to end.
+const SLOW_SERVICE: &str = "import atexit, ctypes, os, time
+
+def note(word):
+    with open('{data}/service', 'a') as file:
+        file.write('%d %s\\n' % (os.getpid(), word))
+
+atexit.register(note, 'atexit')
+note('begins')
+ctypes.PyDLL(None).sleep(3)
+note('goes on')
+try:
+    while True:
+        time.sleep(0.01)
+finally:
+    time.sleep(3)
+    note('ends')
+";
+
+/// DMN-561, DMN-564, DP-111: nobody looks after Python in a service, nor limits its end after a signal; its interpreters are torn down.
+#[test]
+fn a_slow_service() {
+    let server = Site::embedded()
+        .file("apps/service.wsgi", SLOW_SERVICE)
+        .config("WSGIDaemonProcess service threads=0 deadlock-timeout=1 shutdown-timeout=1 graceful-timeout=1\nWSGIImportScript {apps}/service.wsgi process-group=service application-group=%{GLOBAL}")
+        .start();
+    server.allow_log("service");
+    let process = service(&server);
+    let words = || -> Vec<String> {
+        let mut notes = notes(&server);
+        notes.retain(|note| note.0 == process.pid);
+        notes.into_iter().map(|note| note.1).collect()
+    };
+    wait_until("it goes on", || (words().len() == 2).then_some(()));
+    process.signal(Signal::SIGTERM);
+    server.wait_until_gone(std::slice::from_ref(&process));
+    assert_eq!(words(), ["begins", "goes on", "ends", "atexit"]);
 }
 
 /// DMN-506, DP-105: a fork of an application does not take the daemon's handlers with it.
@@ -222,14 +346,18 @@ fn forks_of_applications() {
     }
 }
 
-/// DP-106, DMN-100, DMN-109, DMN-110: all processes of all groups are there, and only those; each one tells at info who it is.
+/// DP-106, DMN-100, DMN-109, DMN-110: all processes of all groups are there, and only those; each one tells at info who it is. A check
+/// of the configuration starts none.
 #[test]
 fn number_of_processes() {
-    let server = Site::daemon()
+    let site = Site::daemon()
         .daemon_options("processes=3 threads=1")
         .config("WSGIDaemonProcess other threads=2")
-        .script("/", FACTS)
-        .start();
+        .script("/", FACTS);
+    assert!(site.check().accepted);
+    let mut sockets = std::fs::read_dir(site.path("run")).expect("the folder of sockets");
+    assert!(sockets.next().is_none());
+    let server = site.start();
     server.get("/").expect(200);
     wait_until("four daemons", || {
         (server.daemons().len() == 4).then_some(())

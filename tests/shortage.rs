@@ -150,7 +150,7 @@ fn too_few_descriptors_for_the_start() {
     }
 }
 
-/// DMN-211: a child of Apache has none left for a socket to a daemon: an error of that request, until there are some.
+/// DMN-214: a child of Apache has none left for a socket to a daemon: an error of that request, until there are some.
 #[test]
 fn no_descriptors_in_apache() {
     if !is_root() || !subject().is_ours() {

@@ -29,9 +29,9 @@ const END: Header = Header {
 pub enum BodyFacts {
     /// There is none.
     None,
-    /// Content-Length.
+    /// Content-Length, of which input filters may make more or less.
     Length(u64),
-    /// Chunked, or changed by an input filter.
+    /// Chunked.
     Unknown,
 }
 

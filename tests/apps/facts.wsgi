@@ -19,6 +19,7 @@ def application(environ, start_response):
         "lang": os.environ.get("LANG"),
         "lc_all": os.environ.get("LC_ALL"),
         "locale": locale.setlocale(locale.LC_ALL),
+        "numeric": locale.setlocale(locale.LC_NUMERIC),
         "home": os.environ.get("HOME"),
         "path0": sys.path[0],
         "path": sys.path,

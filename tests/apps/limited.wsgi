@@ -24,6 +24,12 @@ def stack_size():
     return size.value
 
 
+@mod_wsgi.subscribe_signals
+def signalled(name, **rest):
+    with open("{data}/stack", "w") as file:
+        file.write("%d\n" % stack_size())
+
+
 def burn(seconds):
     """Uses CPU time of the process until there is that much."""
     while time.process_time() < seconds:

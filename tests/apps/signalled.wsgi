@@ -33,15 +33,5 @@ def application(environ, start_response):
     action = environ["QUERY_STRING"]
     if action == "hold":
         waits_here()
-    elif action == "fork":
-        import signal
-        child = os.fork()
-        if child == 0:
-            while True:
-                time.sleep(0.01)
-        os.kill(child, signal.SIGTERM)
-        status = os.waitpid(child, 0)[1]
-        start_response("200 OK", [])
-        return [str(os.waitstatus_to_exitcode(status)).encode()]
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]

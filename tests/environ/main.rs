@@ -30,6 +30,7 @@ fn site(mpm: Mpm, mode: Mode) -> Site {
             "ServerAdmin admin@example.com
             SetEnv FROM_SETENV \"a value\"
             SetEnv QUERY_STRING overwritten
+            SetEnv mod_wsgi.x-mine \"not passed on\"
             SetEnv PATH /must/not/be/seen
             SetEnvIf X-Switch on FROM_SETENVIF=matched
             SetEnvIf X-Switch on WITHOUT_VALUE

@@ -87,7 +87,7 @@ fn looked_up(mpm: Mpm, mode: Mode) {
 matrix!(looked_up: event);
 
 /// ENV-07, ENV-08, ENV-09, ENV-10, ENV-11, ENV-12, ENV-13, ENV-14, ENV-15, ENV-19, ENV-20, ENV-21, ENV-22,
-/// ENV-26, ENV-27, REQ-101, KD-33: what the server says.
+/// ENV-26, ENV-27, REQ-101, KD-33, DMN-221: what the server says, and nothing under the names that are for httpd's side alone.
 fn server_variables(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     let mut connection = server.connect();

@@ -2,10 +2,11 @@
 
 use wsgi_harness::{Mode, Mpm, Server, Site, is_root, matrix, subject, unprivileged_user};
 
-/// DMN-131, DP-27, DMN-017, DMN-018: the process environment is not the environ, and `os.environ` is a user's.
+/// DMN-131, DP-27, DMN-017, DMN-018: httpd's environment is a daemon's too. The process environment is not the environ, and `os.environ` is a user's.
 #[test]
 fn process_environment() {
     let server = Site::daemon()
+        .variable("GIVEN_TO_HTTPD", "a value")
         .daemon_options("threads=1 lang=en_US.UTF-8")
         .script(
             "/",
@@ -14,6 +15,7 @@ fn process_environment() {
         .start();
     let text = server.get("/").expect(200).text();
     assert!(text.contains("('LANG', 'en_US.UTF-8')"), "{text}");
+    assert!(text.contains("('GIVEN_TO_HTTPD', 'a value')"), "{text}");
     if is_root() {
         let home = unprivileged_user().dir.display().to_string();
         assert!(text.contains(&format!("('HOME', '{home}')")), "{text}");

@@ -33,7 +33,13 @@ fn owners_of_scripts() {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(folder.2)).expect("root may");
     };
     let (uid, gid) = (daemon.uid.as_raw(), daemon.gid.as_raw());
-    make("fine", uid, gid, 0o644, (uid, gid, 0o755));
+    // DMN-643: looked at for each request.
+    for (mode, status) in [(0o644, 200), (0o646, 403), (0o644, 200)] {
+        make("fine", uid, gid, mode, (uid, gid, 0o755));
+        for path in ["/user/fine", "/group/fine"] {
+            assert_eq!(server.get(path).status, status, "{path}");
+        }
+    }
     make("other", 0, 0, 0o644, (uid, gid, 0o755));
     make("unknown", 4_000_000, 4_000_000, 0o644, (uid, gid, 0o755));
     make("group-writable", uid, gid, 0o664, (uid, gid, 0o755));

@@ -114,3 +114,20 @@ fn an_interrupt_that_is_survived() {
     assert_eq!(server.served_by("/app"), held.daemon.pid);
     assert_eq!(server.log().count("Traceback"), 0);
 }
+
+/// DMN-433, DMN-434, DP-95: of two requests that take too long each is interrupted, and each has interrupt-timeout of its own. The one
+/// that goes on may do so though the other one has ended; at its own time it ends the process.
+#[test]
+fn two_late_requests() {
+    let server = server("threads=2 request-timeout=1 interrupt-timeout=6");
+    let mut held = hold(&server, "/app?defy");
+    let mut other = server.begin("/sub?hold");
+    let answer = other.answer();
+    assert_eq!(answer.status, 504, "{}", answer.shown());
+    server.wait_for_logs("in hold_here", 2);
+    assert_eq!(holder(&server, "defied"), held.daemon.pid);
+    // On a machine so busy that its time is over already this proves nothing.
+    let answer = server.get("/sub");
+    assert_eq!(answer.status, 200, "{}", answer.shown());
+    held.ends(&server, 502, "request_timeout");
+}

@@ -461,16 +461,18 @@ fn eviction_timeout() {
     held.ends(&server, 502, "eviction_signal");
 }
 
-/// DP-42, DMN-037, DMN-250, REQ-332: a request that has waited too long for a thread is not run.
+/// DP-42, DMN-037, DMN-234, DMN-250, REQ-332: a request that has waited too long for a thread is not run.
 #[test]
 fn queue_timeout() {
     let server = server("queue-timeout=1");
     let mut held = hold(&server, "/app?late");
-    let mut second = server.begin("/app");
+    let mut second = server.begin("/app?late");
+    std::fs::remove_file(server.path("data/held")).expect("the application's");
     server.write("data/go", "");
     assert_eq!(status(&mut held), 200);
     let answer = second.answer();
     assert_eq!(answer.status, 504, "{}", answer.shown());
     server.wait_for_log("WSGI0084");
+    assert!(!server.path("data/held").exists(), "it was not run");
     assert_eq!(server.served_by("/app"), held.daemon.pid);
 }

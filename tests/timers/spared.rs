@@ -150,14 +150,16 @@ while True:
     time.sleep(0.01)
 ";
 
-/// DP-88, DP-99, DP-110, DP-111, DIR-112, DMN-445, DMN-562, DMN-564: inactivity-timeout begins with the first request of a process, and
-/// no timer is for services, which have the main thread and the signals to themselves. That a time has passed which would have been
+/// DP-61, DP-88, DP-99, DP-110, DP-111, DIR-112, DMN-445, DMN-450, DMN-562, DMN-564: inactivity-timeout and startup-timeout begin with the
+/// first request of a process, and no timer is for services, which have the main thread and the signals to themselves. That a time has passed which would have been
 /// enough is told by the processes of another group.
 #[test]
 fn processes_without_requests() {
     let timers = "restart-interval=1 inactivity-timeout=1 startup-timeout=1 request-timeout=1 maximum-requests=1";
     let server = Site::daemon()
-        .daemon_options(&alone("inactivity-timeout=1 display-name=unused-1"))
+        .daemon_options(&alone(
+            "inactivity-timeout=1 startup-timeout=1 display-name=unused-1",
+        ))
         .config(&format!(
             "WSGIDaemonProcess service threads=0 display-name=unused-2 {timers}
             WSGIImportScript {{apps}}/service.py process-group=service application-group=%{{GLOBAL}}

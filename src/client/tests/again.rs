@@ -144,6 +144,35 @@ fn connects_fail_with_their_codes() {
     assert_eq!((failure.status(), failure.code()), (Some(503), Some(117)));
 }
 
+/// DMN-212, DMN-215: while nobody listens the child tries again, and every attempt counts.
+#[test]
+fn refused_connects_count() {
+    // A child that comes late finds the listener at once; that proves nothing.
+    let is_counted = (0..20).any(|_| {
+        let mut rig = Rig::new();
+        rig.group.limits.connect_timeout = LONG;
+        let path = rig.group.socket.clone();
+        let beside = path.with_extension("new");
+        rig.listener = UnixListener::bind(&beside).unwrap();
+        std::fs::remove_file(&beside).unwrap();
+        let daemon = std::thread::spawn(move || {
+            std::thread::sleep(8 * SHORT);
+            let listener = UnixListener::bind(&beside).unwrap();
+            std::fs::rename(&beside, &path).unwrap();
+            let mut peer = Peer::greeted(&listener);
+            let (connects, ..) = peer.head();
+            peer.body();
+            peer.send(&answer(b"late"));
+            connects
+        });
+        let mut side = Side::default();
+        rig.get(&mut side).unwrap();
+        assert_eq!(side.out, b"late");
+        daemon.join().unwrap() > 1
+    });
+    assert!(is_counted);
+}
+
 /// DMN-220: a request over 16 MiB is not sent.
 #[test]
 fn a_huge_request_is_refused() {
