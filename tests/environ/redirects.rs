@@ -179,6 +179,58 @@ fn urls(mpm: Mpm, mode: Mode) {
 }
 matrix!(urls: event);
 
+/// ENV-18: a page that stands for an application's answer has the variables of that application, too.
+fn pages_of_applications(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .shared("environ.wsgi")
+        .script(
+            "/app",
+            "def application(environ, start_response):
+    headers = [('Location', '/page/in?stead')] if environ['QUERY_STRING'] == 'leads' else []
+    if environ['QUERY_STRING'] == 'fails':
+        raise ValueError('on purpose')
+    start_response('404 None' if not headers else '200 OK', headers)
+    return [b'of the application']
+",
+        )
+        .config(
+            "WSGIScriptAlias /page {apps}/environ.wsgi
+            WSGIErrorOverride On
+            ErrorDocument 404 /page
+            ErrorDocument 500 /page",
+        )
+        .start();
+    for (query, is_page) in [
+        ("fails", true),
+        ("misses", mode == Mode::Daemon),
+        ("leads", mode == Mode::Daemon),
+    ] {
+        let request = Request::post(&format!("/app/%61?{query}"), "body").header("X-A", "b");
+        let answer = server.send(&request);
+        if !is_page {
+            assert_eq!(answer.text(), "of the application");
+            continue;
+        }
+        let page = if query == "leads" { "/in" } else { "" };
+        for (key, value) in [
+            ("PATH_INFO", page),
+            ("REQUEST_METHOD", "GET"),
+            ("REDIRECT_REQUEST_METHOD", "POST"),
+            ("REDIRECT_SCRIPT_NAME", "/app"),
+            ("REDIRECT_PATH_INFO", "/a"),
+            ("REDIRECT_QUERY_STRING", query),
+            ("REDIRECT_CONTENT_LENGTH", "4"),
+            ("REDIRECT_HTTP_X_A", "b"),
+            ("REDIRECT_REMOTE_ADDR", "127.0.0.1"),
+            ("REDIRECT_mod_wsgi.request_handler", "wsgi-script"),
+        ] {
+            assert_eq!(answer.unquoted(key), value, "{query}: {key}");
+        }
+    }
+    server.expect_log("ValueError: on purpose");
+}
+matrix!(pages_of_applications: event);
+
 /// ENV-24: variables of other modules are text, also empty ones; a variable without value, here the NULL of a data base, is
 /// None in a child and the empty text in a daemon.
 fn variables(mpm: Mpm, mode: Mode) {
