@@ -59,7 +59,7 @@ fn numbers_of_groups() {
     }
 }
 
-/// DMN-104: what lies where a socket belongs makes room for it, a socket that nobody serves or a file of somebody's. That is a
+/// DMN-104, DIR-063: what lies where a socket belongs makes room for it, a socket that nobody serves or a file of somebody's. That is a
 /// warning for each.
 #[test]
 fn socket_paths_that_are_taken() {
@@ -133,35 +133,6 @@ fn sockets_that_are_gone_already() {
         fs::remove_file(server.path("run").join(&left[0])).expect("mine");
         server.stop();
     }
-}
-
-/// DIR-063: what lies where a socket is to be made is replaced, with a warning.
-#[test]
-fn stale_sockets() {
-    let server = Site::daemon()
-        .config("WSGIDaemonProcess second threads=1\nWSGIScriptAlias /second {apps}/root.wsgi process-group=second")
-        .script("/", PID)
-        .start();
-    let before = [server.served_by("/"), server.served_by("/second")];
-    // Of a socket without its process, and of anything else.
-    let stale = [1, 2].map(|group| format!("run/wsgi.{}.1.{group}.sock", server.pid()));
-    drop(UnixListener::bind(server.path(&stale[0])).expect("a folder of the server"));
-    server.write(&stale[1], "");
-    server.graceful();
-    for (path, name) in ["/", "/second"].iter().zip(&stale) {
-        wait_until("a new process", || {
-            let answer = server.get(path);
-            (answer.status == 200 && !before.contains(&answer.pid())).then_some(())
-        });
-        let records = server.log().matching("WSGI0065");
-        let record = records.iter().find(|record| record.contains(name));
-        assert_eq!(
-            record.map(|record| record.level),
-            Some(Level::Warn),
-            "{name}"
-        );
-    }
-    server.expect_log("WSGI0065");
 }
 
 /// DIR-065: a socket that cannot be removed is told, and nothing else comes of it.

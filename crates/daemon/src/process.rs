@@ -6,6 +6,7 @@ use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
 use wsgi_runtime_api::REQUEST_MODULE;
 use wsgi_runtime_api::runtime::{Request, Runtime};
+use wsgi_sys::lineage::Original;
 use wsgi_sys::{clock, process as own};
 
 use crate::dispatch::Dispatch;
@@ -23,8 +24,8 @@ pub(crate) struct Process {
     finished: AtomicU64,
     /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
     pub(crate) first_request: AtomicU64,
-    /// Of the process that serves, not of one that an application forked.
-    pid: u32,
+    /// The process that serves, not one that an application forked.
+    original: Original,
 }
 
 /// What the clock sees of a request thread. A cache line of its own, because its thread writes it for each request.
@@ -116,20 +117,20 @@ impl Process {
             desks,
             finished: AtomicU64::new(0),
             first_request: AtomicU64::new(0),
-            pid: own::id(),
+            original: Original::mark(),
         }
     }
 
     /// Whether this is a copy that an application forked.
     pub(crate) fn is_copy(&self) -> bool {
-        own::id() != self.pid
+        !self.original.is_here()
     }
 
     /// Ends a copy that comes back from the application: it shares connections, listener and board with the process that serves,
     /// would answer the request a second time and take requests from then on. `what` it was about to do.
     pub(crate) fn end_copy(&self, what: &str) {
         if self.is_copy() {
-            end_copy(what, self.pid);
+            end_copy(what, self.original.pid());
         }
     }
 

@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod exec;
 pub mod identity;
 pub mod library;
+pub mod lineage;
 pub mod listener;
 pub mod nudge;
 pub mod passwd;
