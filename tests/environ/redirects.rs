@@ -1,6 +1,6 @@
 //! What internal redirects leave of the requests before them, and variables of other modules.
 
-use wsgi_harness::{Answer, Mode, Mpm, Request, Server, Site, matrix, subject};
+use wsgi_harness::{Answer, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until};
 
 /// The user and password of `user:secret`.
 fn login(target: &str) -> Request {
@@ -179,7 +179,8 @@ fn urls(mpm: Mpm, mode: Mode) {
 }
 matrix!(urls: event);
 
-/// ENV-18: a page that stands for an application's answer has the variables of that application, too.
+/// ENV-18, REQ-101: a page that stands for an application's answer has the variables of that application, too. Where an application
+/// answers itself they are its own.
 fn pages_of_applications(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .shared("environ.wsgi")
@@ -197,7 +198,9 @@ fn pages_of_applications(mpm: Mpm, mode: Mode) {
             "WSGIScriptAlias /page {apps}/environ.wsgi
             WSGIErrorOverride On
             ErrorDocument 404 /page
-            ErrorDocument 500 /page",
+            ErrorDocument 500 /page
+            LogFormat '%m %>s [%{SCRIPT_NAME}e]' names
+            CustomLog {data}/names.log names",
         )
         .start();
     for (query, is_page) in [
@@ -228,6 +231,16 @@ fn pages_of_applications(mpm: Mpm, mode: Mode) {
         }
     }
     server.expect_log("ValueError: on purpose");
+    server.send(&Request::new("PUT", "/page")).expect(200);
+    let name = if subject().differs("REQ-101") {
+        "-"
+    } else {
+        "/page"
+    };
+    wait_until("the log of names", || {
+        let text = std::fs::read_to_string(server.path("data/names.log")).ok()?;
+        text.contains(&format!("PUT 200 [{name}]\n")).then_some(())
+    });
 }
 matrix!(pages_of_applications: event);
 
