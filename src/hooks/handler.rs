@@ -134,6 +134,10 @@ fn run(
     let route = route(request, effective, global, &choice.process_group)?;
     environ.remove_consumed();
     add_choice(&mut environ, &choice);
+    let is_shown = config::server(&main).shows_variables();
+    if is_shown {
+        request.publish(environ.iter());
+    }
     if request.logs(Level::Trace1) {
         request.log(
             Level::Trace1,
@@ -195,7 +199,7 @@ fn run(
             )
         }
     };
-    if status.http_code().is_some_and(|code| code >= 400) {
+    if !is_shown && status.http_code().is_some_and(|code| code >= 400) {
         // ErrorDocument may name a page that wants to know.
         request.publish(environ.iter());
     }

@@ -179,8 +179,7 @@ fn urls(mpm: Mpm, mode: Mode) {
 }
 matrix!(urls: event);
 
-/// ENV-18, REQ-101: a page that stands for an application's answer has the variables of that application, too. Where an application
-/// answers itself they are its own.
+/// ENV-18: a page that stands for an application's answer has the variables of that application, too.
 fn pages_of_applications(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .shared("environ.wsgi")
@@ -198,9 +197,7 @@ fn pages_of_applications(mpm: Mpm, mode: Mode) {
             "WSGIScriptAlias /page {apps}/environ.wsgi
             WSGIErrorOverride On
             ErrorDocument 404 /page
-            ErrorDocument 500 /page
-            LogFormat '%m %>s [%{SCRIPT_NAME}e]' names
-            CustomLog {data}/names.log names",
+            ErrorDocument 500 /page",
         )
         .start();
     for (query, is_page) in [
@@ -231,18 +228,43 @@ fn pages_of_applications(mpm: Mpm, mode: Mode) {
         }
     }
     server.expect_log("ValueError: on purpose");
-    server.send(&Request::new("PUT", "/page")).expect(200);
-    let name = if subject().differs("REQ-101") {
-        "-"
-    } else {
-        "/page"
-    };
-    wait_until("the log of names", || {
-        let text = std::fs::read_to_string(server.path("data/names.log")).ok()?;
-        text.contains(&format!("PUT 200 [{name}]\n")).then_some(())
-    });
 }
 matrix!(pages_of_applications: event);
+
+/// REQ-101: logs and headers of httpd can show the variables of a request, which are those of the environ.
+fn shown_by_httpd(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["env", "headers"])
+        .shared("environ.wsgi")
+        .file("htdocs/plain.txt", "plain\n")
+        .config(
+            "SetEnv SERVER_NAME overwritten
+            WSGIScriptAlias /app {apps}/environ.wsgi
+            LogFormat '%m %>s %{SCRIPT_NAME}e %{PATH_INFO}e %{HTTP_X_A}e %{SERVER_NAME}e %{mod_wsgi.process_group}e.' shown
+            CustomLog {data}/shown.log shown
+            Header set X-Name %{SCRIPT_NAME}e",
+        )
+        .start();
+    let answer = server.send(&Request::get("/app/more").header("X-A", "b"));
+    assert_eq!(answer.expect(200).header("X-Name"), Some("/app"));
+    server.get("/plain.txt").expect(200);
+    server.send(&Request::new("PUT", "/app")).expect(200);
+    let group = match mode {
+        Mode::Daemon => "live",
+        Mode::Embedded => "",
+    };
+    for line in [
+        format!("GET 200 /app /more b localhost {group}.\n"),
+        "GET 200 - - - overwritten -.\n".to_owned(),
+        format!("PUT 200 /app  - localhost {group}.\n"),
+    ] {
+        wait_until(&line, || {
+            let text = std::fs::read_to_string(server.path("data/shown.log")).ok()?;
+            text.contains(&line).then_some(())
+        });
+    }
+}
+matrix!(shown_by_httpd: event);
 
 /// ENV-24: variables of other modules are text, also empty ones; a variable without value, here the NULL of a data base, is
 /// None in a child and the empty text in a daemon.
