@@ -193,13 +193,13 @@ apr_bucket *wsgi_shim_abort_bucket(request_rec *r, apr_bucket_alloc_t *list)
 void wsgi_shim_register_authz(apr_pool_t *p, const char *name, const authz_provider *provider)
 {
     ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, name, AUTHZ_PROVIDER_VERSION, provider,
-                              AP_AUTH_INTERNAL_PER_CONF);
+                              AP_AUTH_INTERNAL_PER_URI);
 }
 
 void wsgi_shim_register_authn(apr_pool_t *p, const char *name, const authn_provider *provider)
 {
     ap_register_auth_provider(p, AUTHN_PROVIDER_GROUP, name, AUTHN_PROVIDER_VERSION, provider,
-                              AP_AUTH_INTERNAL_PER_CONF);
+                              AP_AUTH_INTERNAL_PER_URI);
 }
 
 int wsgi_shim_cgi_pass_auth(const request_rec *r)

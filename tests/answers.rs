@@ -417,11 +417,14 @@ fn error_override(mpm: Mpm, mode: Mode) {
         Mode::Embedded => (Some("b"), "My Reason"),
     };
     assert_eq!((answer.header("X-A"), answer.reason.as_str()), expected);
-    let url = server.case(
-        "fine",
-        &app("start_response('399 Odd', [])\nreturn [b'as it is']"),
-    );
-    assert_eq!(server.get(&url).expect(399).text(), "as it is");
+    // A status that Apache has no page for has that of 500.
+    for (status, page) in [(399, None), (400, Some(400)), (599, Some(500)), (600, None)] {
+        let body = format!("start_response('{status} Odd', [])\nreturn [b'as it is']");
+        let answer = server.run(&format!("odd-{status}"), &body);
+        let page = page.filter(|_| mode == Mode::Daemon);
+        assert_eq!(answer.status, page.unwrap_or(status), "{status}");
+        assert_eq!(answer.text() == "as it is", page.is_none(), "{status}");
+    }
 }
 matrix!(error_override: event);
 

@@ -1,6 +1,6 @@
 //! What applications write to `wsgi.errors` and the standard streams, and where it comes out.
 
-use wsgi_harness::{Level, Mode, Mpm, Record, Server, Site, matrix, script, wait_until};
+use wsgi_harness::{Level, Mode, Mpm, Record, Server, Site, matrix, script, subject, wait_until};
 
 /// A script whose application has this body.
 fn app(body: &str) -> String {
@@ -117,7 +117,7 @@ fn lines(mpm: Mpm, mode: Mode) {
                 "{name}"
             );
             // Ours: records of a request are written by the Apache child, whose client it is.
-            let peer = if mode == Mode::Daemon && !wsgi_harness::subject().differs("REQ-802") {
+            let peer = if mode == Mode::Daemon && !subject().differs("REQ-802") {
                 "remote 127.0.0.1:"
             } else {
                 "client 127.0.0.1:"
@@ -222,6 +222,9 @@ fn standard_streams(mpm: Mpm, mode: Mode) {
     assert_eq!(server.wait_for_logs("in the request", 2).len(), 2);
     for record in server.wait_for_logs("while loading", 2) {
         assert_eq!(record.level, Level::Error);
+        // The request that loads the script is its thread's.
+        let is_its = record.peer().is_some() && record.message().starts_with("[script ");
+        assert_eq!(is_its, subject().differs("REQ-561"), "{}", record.line);
     }
 }
 matrix!(standard_streams: event);
@@ -340,7 +343,7 @@ fn logs_of_virtual_hosts() {
     // The process's own, whose group is the main server's.
     server.expect_log("raw shared");
     server.expect_log("raw main");
-    if wsgi_harness::subject().is_ours() {
+    if subject().is_ours() {
         let started = "starting process of group 'theirs'";
         assert_eq!((second.count(started), server.log().count(started)), (1, 0));
         // At the level of the virtual host, too.
@@ -389,7 +392,7 @@ fn logs_that_are_no_files() {
         });
         assert_eq!(server.log().count(text), 0, "{text}");
     }
-    if !wsgi_harness::subject().differs("DMN-601") {
+    if !subject().differs("DMN-601") {
         // The original's process has no descriptor 2 then: what is written to it fails.
         return;
     }
@@ -426,7 +429,7 @@ fn tracing(mpm: Mpm, mode: Mode) {
             ),
         )
         .start();
-    if !wsgi_harness::subject().differs("DIR-155") {
+    if !subject().differs("DIR-155") {
         // The original aborts the process here.
         return;
     }

@@ -258,6 +258,17 @@ impl<'r> Request<'r> {
         unsafe { Table::from_raw(self.record().subprocess_env) }
     }
 
+    /// Adds variables to the environment: a request that httpd makes of this one, for an error page or a redirect, has them as
+    /// `REDIRECT_…` (ENV-18). Those without value are left out.
+    pub fn publish<'v>(&self, variables: impl IntoIterator<Item = (&'v [u8], Option<&'v [u8]>)>) {
+        let environment = self.environment();
+        for (name, value) in variables {
+            if let Some(value) = value {
+                environment.set(&text::c_string(name), value);
+            }
+        }
+    }
+
     /// Notes between modules; internal fast redirects (directory index) carry them along.
     pub fn notes(&self) -> Table<'r> {
         // SAFETY: httpd makes the table with the request.

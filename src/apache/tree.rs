@@ -56,6 +56,13 @@ impl<'s> Directive<'s> {
         (file.unwrap_or_default(), line)
     }
 
+    /// Whether its arguments have this text in them, as they are written.
+    pub fn mentions(&self, part: &[u8]) -> bool {
+        // SAFETY: text of the tree lives as long as the tree.
+        let arguments = unsafe { text::bytes(self.record.args) }.unwrap_or_default();
+        arguments.windows(part.len()).any(|found| found == part)
+    }
+
     /// The arguments as httpd gives them to modules: without quotes, `${VARIABLE}` replaced; of a section without its `>`.
     pub fn words(&self) -> Vec<Vec<u8>> {
         // SAFETY: text of the tree lives as long as the tree.

@@ -84,7 +84,7 @@ where
                 sendfile: false,
                 header_buffer: 0,
             };
-            return finish(request, Requester::new(request, rules), Err(failure));
+            return finish(request, Requester::new(request, rules), Err(failure), || {});
         }
     };
     let rules = AnswerRules {
@@ -118,7 +118,7 @@ where
     buffers.body.clear();
     buffers.answer.clear();
     BUFFERS.set(Some(buffers));
-    finish(request, apache, outcome)
+    finish(request, apache, outcome, || request.publish(environ()))
 }
 
 /// DMN-216.
@@ -139,10 +139,12 @@ fn slow_client(request: &Request<'_>, group: &GroupClient) -> Option<Duration> {
     former
 }
 
+/// The status for httpd, or all that is left to do; `publish` is called before another page of this server is answered with.
 fn finish(
     request: &Request<'_>,
     mut apache: Requester<'_, '_>,
     outcome: Result<Outcome, Failure>,
+    publish: impl FnOnce(),
 ) -> Status {
     match outcome {
         Ok(Outcome::Done | Outcome::ClientGone) => Status::OK,
@@ -154,6 +156,7 @@ fn finish(
         Ok(Outcome::MainOnly) => request.fail_with(NEEDS_MAIN_INTERPRETER),
         Ok(Outcome::Discarded) => match apache.instead() {
             Some(Instead::Redirect(path)) => {
+                publish();
                 request.redirect_as_get(&path);
                 Status::OK
             }

@@ -53,6 +53,8 @@ pub struct ServerSettings {
     expressions: OnceLock<Vec<Option<Regex>>>,
     /// What was made from the configuration when it was final and lives as long; only with the main server.
     attached: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// See [`ServerSettings::shows_variables`]; only with the main server.
+    shows_variables: OnceLock<bool>,
 }
 
 impl ServerSettings {
@@ -73,6 +75,7 @@ impl ServerSettings {
             reading_number: host.reading_number,
             expressions: OnceLock::new(),
             attached: OnceLock::new(),
+            shows_variables: OnceLock::new(),
         }
     }
 
@@ -91,6 +94,16 @@ impl ServerSettings {
     /// What was kept by [`ServerSettings::attach`], if it is of this type.
     pub fn attached<T: Any>(&self) -> Option<&T> {
         self.attached.get()?.downcast_ref()
+    }
+
+    /// Notes what [`ServerSettings::shows_variables`] says, when the configuration is final.
+    pub fn note_shown_variables(&self, shows: bool) {
+        self.shows_variables.get_or_init(|| shows);
+    }
+
+    /// Whether some directive of any module shows variables of requests, as `%{SCRIPT_NAME}e` in LogFormat does (REQ-101).
+    pub fn shows_variables(&self) -> bool {
+        self.shows_variables.get().copied().unwrap_or(false)
     }
 
     /// Compiled expression of an alias; None for the plain form.

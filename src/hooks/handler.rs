@@ -134,6 +134,10 @@ fn run(
     let route = route(request, effective, global, &choice.process_group)?;
     environ.remove_consumed();
     add_choice(&mut environ, &choice);
+    let is_shown = config::server(&main).shows_variables();
+    if is_shown {
+        request.publish(environ.iter());
+    }
     if request.logs(Level::Trace1) {
         request.log(
             Level::Trace1,
@@ -162,8 +166,8 @@ fn run(
         handler_script: script.map_or(b"", |script| script.path.as_bytes()),
         ..RequestHead::empty()
     };
-    match route {
-        Route::Embedded => Ok(embedded::run(request, effective, &head, &environ)),
+    let status = match route {
+        Route::Embedded => embedded::run(request, effective, &head, &environ),
         Route::Daemon(index) => {
             check_owners(request, &global.daemon_groups[index].options, filename)?;
             let Some(group) = supervisor::client(&main, index) else {
@@ -181,7 +185,7 @@ fn run(
                 error_override: effective.error_override(),
                 sendfile: effective.enable_sendfile(),
             };
-            Ok(client::forward(
+            client::forward(
                 request,
                 group,
                 head,
@@ -192,9 +196,14 @@ fn run(
                         .map(|(name, value)| (name, value.or(Some(b""))))
                 },
                 facts,
-            ))
+            )
         }
+    };
+    if !is_shown && status.http_code().is_some_and(|code| code >= 400) {
+        // ErrorDocument may name a page that wants to know.
+        request.publish(environ.iter());
     }
+    Ok(status)
 }
 
 /// REQ-303: `script-user` and `script-group`.

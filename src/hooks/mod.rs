@@ -101,6 +101,8 @@ pub fn register(pool: Pool<'_>) {
             apache_sys::APR_HOOK_REALLY_FIRST,
         );
     }
+    // Scripts may decide by the URL: with one hook or provider that says so httpd asks all of them again for sub-requests and
+    // internal redirects, also where the configuration is the same as before (REQ-690).
     // SAFETY: as above.
     unsafe {
         apache_sys::ap_hook_check_access(
@@ -108,7 +110,7 @@ pub fn register(pool: Pool<'_>) {
             ACCESS_AFTER.0.as_ptr(),
             ACCESS_BEFORE.0.as_ptr(),
             middle,
-            apache_sys::AP_AUTH_INTERNAL_PER_CONF,
+            apache_sys::AP_AUTH_INTERNAL_PER_URI,
         );
     }
     // SAFETY: as above.

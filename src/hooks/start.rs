@@ -5,7 +5,7 @@
 use wsgi_core::config::{Global, PythonFacts};
 
 use super::dump;
-use crate::apache::{Level, Pool, Server, Status, log, process};
+use crate::apache::{Directive, Level, Pool, Server, Status, log, process};
 use crate::installed::{self, Wanted};
 use crate::supervisor::Daemons;
 use crate::{config, embedded, supervisor};
@@ -27,6 +27,13 @@ pub(super) fn check(pconf: Pool<'_>, main: &Server<'_>) -> Status {
     }
 }
 
+/// Whether a directive can show variables of requests: `%{NAME}e` of logs and headers, `reqenv` of expressions.
+fn shows_variables<'s>(directives: impl Iterator<Item = Directive<'s>>) -> bool {
+    let shows = |one: &Directive<'s>| one.mentions(b"}e") || one.mentions(b"reqenv");
+    let mut directives = directives;
+    directives.any(|one| shows(&one) || shows_variables(one.inner()))
+}
+
 /// The configuration is final. At start httpd asks twice; only the second one is for real.
 pub(super) fn configured(pconf: Pool<'_>, main: &Server<'_>) -> Status {
     if process::configuration_pass() == process::Pass::Check {
@@ -37,6 +44,7 @@ pub(super) fn configured(pconf: Pool<'_>, main: &Server<'_>) -> Status {
     if let Some((major, minor)) = embedded::python_version(global) {
         process::add_version_component(pconf, &format!("Python/{major}.{minor}"));
     }
+    config::server(main).note_shown_variables(shows_variables(Directive::all(main)));
     config::log_notices(main);
     log_what_pythons_lack(main, global);
     dump::log_warnings(main);

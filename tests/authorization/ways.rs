@@ -87,6 +87,90 @@ fn inner_requests(mpm: Mpm, mode: Mode) {
 }
 matrix!(inner_requests: event);
 
+/// REQ-690, REQ-701, REQ-732, DIR-140, DIR-142: a guard of everything that goes by the file. It is asked for what a request leads to as
+/// well, also where that has the same configuration, in which case httpd may take the answer for the first one to be enough.
+fn guards_of_everything(mpm: Mpm, mode: Mode) {
+    let script = "
+def allow_access(environ, host):
+    return 'hidden' not in environ['SCRIPT_NAME'] or environ.get('HTTP_X_KEY') == 'right'
+
+def check_password(environ, user, password):
+    return True
+
+def groups_for_user(environ, user):
+    return [] if 'private' in environ['SCRIPT_NAME'] and environ.get('HTTP_X_KEY') != 'right' else ['staff']
+";
+    let server = Site::new(mpm, mode)
+        .modules(&BASIC)
+        .modules(&["include", "mime", "rewrite", "dir"])
+        .file("apps/guard.wsgi", script)
+        .file("mime.types", "text/html html\n")
+        .file("htdocs/hidden.html", "a secret")
+        .file("htdocs/private.html", "a secret")
+        .file("htdocs/plain.html", "no secret")
+        .file("htdocs/plain.shtml", "<!--#include virtual=\"/plain.html\" -->")
+        .file("htdocs/hidden-page.shtml", "<!--#include virtual=\"/plain.html\" -->")
+        .file("htdocs/leads.shtml", "<!--#include virtual=\"/hidden.html\" -->")
+        .file("htdocs/leads-too.shtml", "<!--#include virtual=\"/private.html\" -->")
+        .file("htdocs/.htaccess", "RewriteEngine On\nRewriteRule ^to-(.*)$ /$1 [L]\n")
+        .file("htdocs/index/none.txt", "")
+        .config(
+            "TypesConfig {dir}/mime.types
+            AddOutputFilter INCLUDES .shtml
+            <Directory {htdocs}>
+                Options +Includes +FollowSymLinks
+                AllowOverride All
+                DirectoryIndex hidden.html
+            </Directory>
+            ErrorDocument 404 /hidden.html
+            ErrorDocument 410 /private.html
+            Redirect gone /gone
+            <Location />
+                WSGIAccessScript {apps}/guard.wsgi
+                AuthType Basic\nAuthName realm\nAuthBasicProvider wsgi\nWSGIAuthUserScript {apps}/guard.wsgi
+                WSGIAuthGroupScript {apps}/guard.wsgi\nRequire wsgi-group staff
+            </Location>",
+        )
+        .modules(&["alias"])
+        .start();
+    let mut wrong = Vec::new();
+    for (path, text) in [
+        ("/plain.html", "no secret"),
+        ("/plain.shtml", "no secret"),
+        ("/to-plain.html", "no secret"),
+        ("/hidden.html", "a secret"),
+        ("/private.html", "a secret"),
+        ("/hidden-page.shtml", "no secret"),
+        ("/leads.shtml", "a secret"),
+        ("/leads-too.shtml", "a secret"),
+        ("/to-hidden.html", "a secret"),
+        ("/to-private.html", "a secret"),
+        ("/", "a secret"),
+        ("/missing", "a secret"),
+        ("/gone", "a secret"),
+    ] {
+        for key in [true, false] {
+            let request = request(path, key).header("Authorization", "Basic dXNlcjpyaWdodA==");
+            let answer = server.send(&request);
+            let is_open = key || text == "no secret" && !path.contains("hidden");
+            if answer.text().contains(text) != is_open {
+                wrong.push(format!("{path}, {key}: {}", answer.shown()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for allowed in [
+        "WSGI0057",
+        "WSGI0059",
+        "WSGI0060",
+        "AH0",
+        "unable to include",
+    ] {
+        server.allow_log(allowed);
+    }
+}
+matrix!(guards_of_everything: event / embedded);
+
 /// REQ-690, DIR-140: any method, and any spelling of the URL that Apache takes for the guarded one.
 #[test]
 fn methods_and_spellings() {

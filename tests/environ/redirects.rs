@@ -1,6 +1,6 @@
 //! What internal redirects leave of the requests before them, and variables of other modules.
 
-use wsgi_harness::{Answer, Mode, Mpm, Request, Server, Site, matrix, subject};
+use wsgi_harness::{Answer, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until};
 
 /// The user and password of `user:secret`.
 fn login(target: &str) -> Request {
@@ -178,6 +178,93 @@ fn urls(mpm: Mpm, mode: Mode) {
     assert_eq!(plain.unquoted("REQUEST_URI"), "/app/%61?x=1");
 }
 matrix!(urls: event);
+
+/// ENV-18: a page that stands for an application's answer has the variables of that application, too.
+fn pages_of_applications(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .shared("environ.wsgi")
+        .script(
+            "/app",
+            "def application(environ, start_response):
+    headers = [('Location', '/page/in?stead')] if environ['QUERY_STRING'] == 'leads' else []
+    if environ['QUERY_STRING'] == 'fails':
+        raise ValueError('on purpose')
+    start_response('404 None' if not headers else '200 OK', headers)
+    return [b'of the application']
+",
+        )
+        .config(
+            "WSGIScriptAlias /page {apps}/environ.wsgi
+            WSGIErrorOverride On
+            ErrorDocument 404 /page
+            ErrorDocument 500 /page",
+        )
+        .start();
+    for (query, is_page) in [
+        ("fails", true),
+        ("misses", mode == Mode::Daemon),
+        ("leads", mode == Mode::Daemon),
+    ] {
+        let request = Request::post(&format!("/app/%61?{query}"), "body").header("X-A", "b");
+        let answer = server.send(&request);
+        if !is_page {
+            assert_eq!(answer.text(), "of the application");
+            continue;
+        }
+        let page = if query == "leads" { "/in" } else { "" };
+        for (key, value) in [
+            ("PATH_INFO", page),
+            ("REQUEST_METHOD", "GET"),
+            ("REDIRECT_REQUEST_METHOD", "POST"),
+            ("REDIRECT_SCRIPT_NAME", "/app"),
+            ("REDIRECT_PATH_INFO", "/a"),
+            ("REDIRECT_QUERY_STRING", query),
+            ("REDIRECT_CONTENT_LENGTH", "4"),
+            ("REDIRECT_HTTP_X_A", "b"),
+            ("REDIRECT_REMOTE_ADDR", "127.0.0.1"),
+            ("REDIRECT_mod_wsgi.request_handler", "wsgi-script"),
+        ] {
+            assert_eq!(answer.unquoted(key), value, "{query}: {key}");
+        }
+    }
+    server.expect_log("ValueError: on purpose");
+}
+matrix!(pages_of_applications: event);
+
+/// REQ-101: logs and headers of httpd can show the variables of a request, which are those of the environ.
+fn shown_by_httpd(mpm: Mpm, mode: Mode) {
+    let server = Site::new(mpm, mode)
+        .modules(&["env", "headers"])
+        .shared("environ.wsgi")
+        .file("htdocs/plain.txt", "plain\n")
+        .config(
+            "SetEnv SERVER_NAME overwritten
+            WSGIScriptAlias /app {apps}/environ.wsgi
+            LogFormat '%m %>s %{SCRIPT_NAME}e %{PATH_INFO}e %{HTTP_X_A}e %{SERVER_NAME}e %{mod_wsgi.process_group}e.' shown
+            CustomLog {data}/shown.log shown
+            Header set X-Name %{SCRIPT_NAME}e",
+        )
+        .start();
+    let answer = server.send(&Request::get("/app/more").header("X-A", "b"));
+    assert_eq!(answer.expect(200).header("X-Name"), Some("/app"));
+    server.get("/plain.txt").expect(200);
+    server.send(&Request::new("PUT", "/app")).expect(200);
+    let group = match mode {
+        Mode::Daemon => "live",
+        Mode::Embedded => "",
+    };
+    for line in [
+        format!("GET 200 /app /more b localhost {group}.\n"),
+        "GET 200 - - - overwritten -.\n".to_owned(),
+        format!("PUT 200 /app  - localhost {group}.\n"),
+    ] {
+        wait_until(&line, || {
+            let text = std::fs::read_to_string(server.path("data/shown.log")).ok()?;
+            text.contains(&line).then_some(())
+        });
+    }
+}
+matrix!(shown_by_httpd: event);
 
 /// ENV-24: variables of other modules are text, also empty ones; a variable without value, here the NULL of a data base, is
 /// None in a child and the empty text in a daemon.
