@@ -41,6 +41,14 @@ fn overwritten_memory_is_set_right() {
     for text in ["WSGI5216", "WSGI0145", "'live'"] {
         server.allow_log(text);
     }
+    // All the processes are there when a byte is written: one that starts later overwrites it.
+    let are_ready = |count| {
+        wait_until("all processes", || {
+            let ready = server.log().count("of daemon group 'live' is ready");
+            (ready >= count).then_some(())
+        });
+    };
+    are_ready(2);
     for (round, byte) in [0, 1, 127, 255].into_iter().enumerate() {
         let count = server.get(&format!("/app?{byte}")).expect(200).text();
         assert_ne!(count, "0", "{byte}");
@@ -53,10 +61,6 @@ fn overwritten_memory_is_set_right() {
         old.signal(nix::sys::signal::Signal::SIGTERM);
         server.wait_until_gone(&[old]);
         server.get("/app").expect(200);
-        // All the processes are there when the next byte is written.
-        wait_until("the replacement", || {
-            let ready = server.log().count("of daemon group 'live' is ready");
-            (ready >= 3 + round).then_some(())
-        });
+        are_ready(3 + round);
     }
 }
