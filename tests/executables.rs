@@ -18,9 +18,12 @@ def application(environ, start_response):
     return [repr(fact).encode() + b'\\n' for fact in facts]
 ";
 
-/// The file of the runtime of `make test` that says where its Python is.
+/// The file of the runtime that is tested which says where its Python is: of WSGI_TEST_PYTHON, or of the only one.
 fn built_conf() -> PathBuf {
     let folder = subject().module().with_file_name("mod_wsgi");
+    if let Ok(version) = std::env::var("WSGI_TEST_PYTHON") {
+        return folder.join(format!("python{version}.conf"));
+    }
     let mut all = fs::read_dir(folder).expect("runtimes").flatten();
     let conf = all.find(|entry| entry.file_name().to_string_lossy().ends_with(".conf"));
     conf.expect("python3.X.conf beside python3.X.so").path()

@@ -71,7 +71,7 @@ for python in "${pythons[@]}"; do
         --package wsgi-runtime --target-dir "/out/$python"
 done
 live=()
-for test in answers environ daemon interpreters modules python_api events scripts; do live+=(--test "$test"); done
+for test in answers environ daemon executables interpreters modules python_api events scripts; do live+=(--test "$test"); done
 for python in "${pythons[@]}"; do
     echo "== Apache with $python"
     [[ -x $tree/venv/$python/bin/python ]] || inside "$python" -m venv --without-pip "/venv/$python"
