@@ -97,16 +97,19 @@ pub fn folders(configured: Option<&str>) -> Vec<PathBuf> {
     vec![own.join(FOLDER), own.to_owned()]
 }
 
+/// The first file of this name.
+fn find_file(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let mut paths = folders.iter().map(|folder| folder.join(name));
+    paths.find(|path| path.is_file())
+}
+
 /// The daemon program.
 ///
 /// # Errors
 /// It is nowhere, or root must not trust it.
 pub fn daemon_program(folders: &[PathBuf]) -> Result<PathBuf, InstallError> {
-    let program = folders
-        .iter()
-        .map(|folder| folder.join(DAEMON))
-        .find(|path| path.is_file());
-    let program = program.ok_or_else(|| InstallError::NoDaemon(folders.to_vec()))?;
+    let program =
+        find_file(folders, DAEMON).ok_or_else(|| InstallError::NoDaemon(folders.to_vec()))?;
     trusted_file(&program)?;
     Ok(program)
 }
@@ -143,11 +146,7 @@ pub fn python_executable(
     runtime: &Installed,
 ) -> Result<Option<PythonExecutable>, InstallError> {
     let files = PythonFiles::of_runtime(&runtime.path)?;
-    let preload = folders
-        .iter()
-        .map(|folder| folder.join(PRELOAD))
-        .find(|path| path.is_file());
-    let (Some(path), Some(preload)) = (files.executable, preload) else {
+    let (Some(path), Some(preload)) = (files.executable, find_file(folders, PRELOAD)) else {
         return Ok(None);
     };
     trusted_file(&preload)?;

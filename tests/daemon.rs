@@ -385,12 +385,7 @@ fn sockets_out_of_order() {
         )
         .script("/", FACTS)
         .start();
-    let folder = std::fs::read_dir(server.path("run")).expect("the folder of sockets");
-    let sockets: Vec<_> = folder
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|found| found == "sock"))
-        .collect();
+    let sockets = server.sockets();
     assert_eq!(sockets.len(), 2, "{sockets:?}");
     for socket in &sockets {
         std::fs::rename(socket, socket.with_extension("aside")).expect("mine");

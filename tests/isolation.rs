@@ -260,15 +260,7 @@ fn privileges_are_gone() {
 }
 
 fn socket(server: &Server) -> PathBuf {
-    let entries = fs::read_dir(server.path("run")).expect("the folder of sockets");
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "sock")
-        })
-        .expect("a socket")
+    server.sockets().into_iter().next().expect("a socket")
 }
 
 /// Sends bytes to the group's socket; the daemon closes the connection without a word.

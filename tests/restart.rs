@@ -123,13 +123,8 @@ fn restarts(mpm: Mpm, mode: Mode) {
         wait_until("a new process", || (pid(&server) != before).then_some(()));
         server.wait_until_gone(&old);
         if mode == Mode::Daemon {
-            let sockets: Vec<String> = std::fs::read_dir(server.path("run"))
-                .expect("the folder of sockets")
-                .flatten()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .filter(|name| name.ends_with(".sock"))
-                .collect();
-            assert_eq!(sockets, [format!("wsgi.{}.{number}.1.sock", server.pid())]);
+            let name = format!("run/wsgi.{}.{number}.1.sock", server.pid());
+            assert_eq!(server.sockets(), [server.path(&name)]);
         }
     }
 }
@@ -150,18 +145,14 @@ fn without_socket_rotation() {
         .config("WSGISocketRotation Off")
         .script("/", ECHO)
         .start();
-    let sockets = || -> Vec<String> {
-        let entries = std::fs::read_dir(server.path("run"))
-            .expect("the folder of sockets")
-            .flatten();
-        entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| name.ends_with(".sock"))
-            .collect()
-    };
+    let sockets = || server.sockets();
     let before = sockets();
-    let name = format!("wsgi.{}.u{}.1.sock", server.pid(), user_of_daemons(&server));
-    assert_eq!(before, [name], "DIR-061");
+    let name = format!(
+        "run/wsgi.{}.u{}.1.sock",
+        server.pid(),
+        user_of_daemons(&server)
+    );
+    assert_eq!(before, [server.path(&name)], "DIR-061");
     server.allow_log("WSGI0065");
     for restart in [Server::graceful, Server::restart, Server::graceful] {
         let old = pid(&server);

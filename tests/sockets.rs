@@ -42,18 +42,12 @@ fn numbers_of_groups() {
         .script("/", PID)
         .start();
     server.served_by("/");
-    let name = |number: u32| format!("named.{}.0.{number}.sock", server.pid());
-    assert_eq!(
-        run_files(&server)
-            .into_iter()
-            .filter(|name| name.ends_with(".sock"))
-            .collect::<Vec<_>>(),
-        [name(1), name(2), name(3)]
-    );
+    let socket = |number: u32| server.path(&format!("run/named.{}.0.{number}.sock", server.pid()));
+    assert_eq!(server.sockets(), [socket(1), socket(2), socket(3)]);
     if is_root() {
         for (number, user) in [(2, "games"), (3, "daemon")] {
             let user = nix::unistd::User::from_name(user).expect("the user database");
-            let facts = fs::metadata(server.path("run").join(name(number))).expect("a socket");
+            let facts = fs::metadata(socket(number)).expect("a socket");
             assert_eq!(facts.uid(), user.expect("Debian has it").uid.as_raw());
         }
     }
@@ -102,11 +96,7 @@ fn sockets_that_are_gone_already() {
             .config(&format!("WSGISocketRotation {rotation}"))
             .script("/", PID)
             .start();
-        let sockets = || {
-            let mut names = run_files(&server);
-            names.retain(|name| name.ends_with(".sock"));
-            names
-        };
+        let sockets = || server.sockets();
         let before = sockets();
         let killed = server.daemon(server.served_by("/"));
         killed.signal(Signal::SIGKILL);
@@ -130,7 +120,7 @@ fn sockets_that_are_gone_already() {
             (names.len() == 1).then_some(names)
         });
         assert_eq!(left == before, rotation == "Off", "{left:?}");
-        fs::remove_file(server.path("run").join(&left[0])).expect("mine");
+        fs::remove_file(&left[0]).expect("mine");
         server.stop();
     }
 }

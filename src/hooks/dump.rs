@@ -135,22 +135,14 @@ fn view<'s>(server: &Server<'s>) -> ServerView<'s> {
 
 /// The Python of a group's daemons, or of Apache's children.
 fn python(global: &Global, group: Option<&DaemonGroup>) -> String {
-    let options = group.map(|group| &group.options);
-    if options.is_none() && !global.needs_embedded_python() {
+    if group.is_none() && !global.needs_embedded_python() {
         return "is not started (WSGIRestrictEmbedded)".to_owned();
     }
-    let wanted = Wanted {
-        home: options
-            .and_then(|options| options.python_home.as_deref())
-            .or(global.python_home.as_deref()),
-        version: options.and_then(|options| options.python_version.as_deref()),
-        server_version: global.python_version.as_deref(),
-    };
     let folders = installed::folders(global.runtime_directory.as_deref());
-    match installed::runtime(&folders, wanted) {
+    match installed::runtime(&folders, Wanted::of(global, group)) {
         Ok(found) => {
             let path = found.path.display();
-            match options.and_then(|_| installed::python_executable(&folders, &found).ok()?) {
+            match group.and_then(|_| installed::python_executable(&folders, &found).ok()?) {
                 Some(python) => format!("{} ({path} in {})", found.version, python.path.display()),
                 None => format!("{} ({path})", found.version),
             }

@@ -413,10 +413,6 @@ def application(environ, start_response):
         server.get("/ids").expect(200).text(),
         format!("(({uid}, {uid}, {uid}), ({gid}, {gid}, {gid}), {groups:?}, 23, '/usr')")
     );
-    let mut sockets = std::fs::read_dir(server.path("run"))
-        .expect("the folder of sockets")
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".sock"));
-    let socket = sockets.next().expect("one").metadata().expect("mine");
+    let socket = server.sockets()[0].metadata().expect("mine");
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&socket), uid);
 }

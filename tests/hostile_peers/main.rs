@@ -38,16 +38,7 @@ struct Between {
 
 impl Between {
     fn new(server: &Server) -> Between {
-        let path = wait_until("the group's socket", || {
-            std::fs::read_dir(server.path("run"))
-                .ok()?
-                .flatten()
-                .map(|entry| entry.path())
-                .find(|path| {
-                    path.extension()
-                        .is_some_and(|extension| extension == "sock")
-                })
-        });
+        let path = wait_until("the group's socket", || server.sockets().into_iter().next());
         let real = path.with_extension("real");
         std::fs::rename(&path, &real).expect("a socket can be renamed");
         let listener = UnixListener::bind(&path).expect("its place is free");

@@ -71,12 +71,7 @@ fn secrets_stay_with_their_group() {
             "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n",
         )
         .start();
-    let folder = std::fs::read_dir(server.path("run")).expect("the folder of sockets");
-    let sockets: Vec<_> = folder
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|found| found == "sock"))
-        .collect();
+    let sockets = server.sockets();
     let listeners: Vec<UnixListener> = sockets
         .iter()
         .map(|path| {

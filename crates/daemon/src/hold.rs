@@ -110,10 +110,10 @@ impl HoldTimer {
             timer.is_watched.store(true, Ordering::Release);
             while timer.wait() {
                 let now = clock::monotonic_micros();
-                let again = shared
-                    .desks
-                    .iter()
-                    .fold(false, |again, desk| desk.hold.send_due(now) | again);
+                let mut again = false;
+                for desk in &shared.desks {
+                    again |= desk.hold.send_due(now);
+                }
                 if again {
                     timer.arm();
                 }

@@ -16,7 +16,7 @@ use std::panic::catch_unwind;
 
 use mod_wsgi_daemon::EXIT_FAILED;
 use wsgi_sys::process::SoleThread;
-use wsgi_sys::{process, signals};
+use wsgi_sys::signals;
 
 /// Name of the process in listings that show no arguments, whatever executable it is: 15 bytes at most.
 const NAME: &CStr = c"mod_wsgi-daemon";
@@ -78,7 +78,8 @@ unsafe extern "C" fn daemon(_: c_int, _: *mut *mut c_char, _: *mut *mut c_char) 
 fn prepare() {
     // A failed write is an error to be handled. Cannot fail: it is a signal that may be ignored.
     let _ = signals::ignore(libc::SIGPIPE);
-    process::set_name(NAME);
+    // A kernel that refuses changes nothing else.
+    let _ = nix::sys::prctl::set_name(NAME);
     let Some(sole) = SoleThread::prove() else {
         return;
     };

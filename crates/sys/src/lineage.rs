@@ -82,7 +82,7 @@ mod tests {
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
 
-    /// DMN-506: with the page as without it.
+    /// With the page as without it.
     #[test]
     fn copies_are_told_from_the_original() {
         let with_page = Original::mark();

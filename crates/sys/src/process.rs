@@ -1,7 +1,7 @@
 //! What a process can set about itself: variables, locale, limits, priority, dumpability, parent-death signal.
 //! Mostly for the start of a daemon.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt;
@@ -61,12 +61,6 @@ impl SoleThread {
         // SAFETY: a NUL-terminated name, and no other thread that could use the locale meanwhile.
         !unsafe { libc::setlocale(libc::LC_ALL, name.as_ptr()) }.is_null()
     }
-}
-
-/// Names this thread in listings; the main thread's name is that of the process. The kernel cuts it after 15 bytes.
-pub fn set_name(name: &CStr) {
-    // SAFETY: a NUL-terminated name. Cannot fail with a readable one.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// A limit of the kernel on a process.

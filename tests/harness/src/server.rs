@@ -150,6 +150,18 @@ impl Server {
         self.site.path(name)
     }
 
+    /// The sockets of its daemon groups in the folder where they are by default, by name.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("run")).expect("the folder of sockets");
+        let mut sockets: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|found| found == "sock"))
+            .collect();
+        sockets.sort_unstable();
+        sockets
+    }
+
     /// Fills placeholders such as `{apps}` in.
     pub fn fill(&self, text: &str) -> String {
         fill(text, self.site.dir(), &self.site.ports)

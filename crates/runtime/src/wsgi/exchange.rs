@@ -255,12 +255,13 @@ impl Exchange {
         }
         let held = self.lent.try_with(|transport| {
             commit(&mut answer, transport)?;
-            let guard = answer.guard.get_or_insert_with(|| LengthGuard::new(None));
-            let mut after = *guard;
-            let allowed = after.take(block.len());
+            let Some(mut guard) = answer.guard else {
+                return Ok(false);
+            };
+            let allowed = guard.take(block.len());
             let held = transport.hold_data(&block[..allowed]);
             if held {
-                *guard = after;
+                answer.guard = Some(guard);
                 answer.is_complete = true;
             }
             Ok(held)
