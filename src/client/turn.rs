@@ -13,9 +13,9 @@ use wsgi_core::gate::{Gate, Passage};
 
 /// So many requests in flight besides the new one are a crowd. Fewer do not get into each other's way, and waiting would only cost
 /// switches.
-const CROWD: usize = 18;
+const CROWD: usize = 16;
 /// The crowd is gone when there are fewer than this. Requests that wait for their turn are let go in bursts.
-const FEW: usize = 3;
+const FEW: usize = 1;
 
 /// Of this child.
 pub(super) static TURNS: Turns = Turns::new();

@@ -409,6 +409,10 @@ impl Transport for Answer<'_> {
         self.flush()
     }
 
+    fn under_way(&mut self) {
+        self.process.look_away(self.desk);
+    }
+
     fn hold_data(&mut self, block: &[u8]) -> bool {
         let is_possible = self.failed.is_none()
             && !self.is_held

@@ -96,9 +96,11 @@ impl<'i> Body<'i> {
                     return Ok(());
                 }
                 State::Between => {
-                    let header = self.inbox.header(socket).map_err(cut_off)?;
+                    let header = self.inbox.header(socket, || {}).map_err(cut_off)?;
                     if header.kind != Kind::Body {
-                        self.inbox.whole(socket, header.len).map_err(cut_off)?;
+                        self.inbox
+                            .whole(socket, header.len, || {})
+                            .map_err(cut_off)?;
                     }
                     self.begin(header)?;
                 }
@@ -355,13 +357,19 @@ mod tests {
                 (usize::try_from(len).unwrap(), None)
             );
             assert_eq!(body.state, State::Ended);
-            assert_eq!(inbox.header(far.as_fd()).unwrap().kind, Kind::Request);
+            assert_eq!(
+                inbox.header(far.as_fd(), || {}).unwrap().kind,
+                Kind::Request
+            );
         }
         let far = with_file(FileSpan { offset: 0, len: 9 }, Some(&file));
         let mut inbox = Inbox::new();
         assert!(Body::new(&mut inbox).skip(far.as_fd()), "not read at all");
         assert!(inbox.take_descriptor().is_none());
-        assert_eq!(inbox.header(far.as_fd()).unwrap().kind, Kind::Request);
+        assert_eq!(
+            inbox.header(far.as_fd(), || {}).unwrap().kind,
+            Kind::Request
+        );
     }
 
     /// What is not as the frame says is an error of that body, and the connection stays in order.
@@ -423,7 +431,10 @@ mod tests {
         let mut inbox = Inbox::new();
         let mut body = Body::new(&mut inbox);
         assert!(body.skip(far.as_fd()));
-        assert_eq!(inbox.header(far.as_fd()).unwrap().kind, Kind::Request);
+        assert_eq!(
+            inbox.header(far.as_fd(), || {}).unwrap().kind,
+            Kind::Request
+        );
 
         let (mut near, far) = UnixStream::pair().unwrap();
         near.write_all(&frames(&[b"abc"], None)).unwrap();

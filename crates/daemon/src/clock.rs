@@ -295,6 +295,11 @@ impl<'p> Keeper<'p> {
 
     /// Gives back claims whose child has ended before it sent the request: a difference that stays the same for two ticks.
     fn repair_claims(&mut self) {
+        if self.process.dispatch.has_events() {
+            // The threads that wait are promised to them.
+            self.mismatch = None;
+            return;
+        }
         let seen = self.process.dispatch.idle();
         let waiting = self.process.waiting_threads();
         if seen == waiting {

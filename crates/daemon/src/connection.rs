@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     serial: u32,
     /// Whether its Hello was right.
     known: AtomicBool,
+    /// A thread of this process is promised to it, by this process and not by its child.
+    promised: AtomicBool,
 }
 
 impl Connection {
@@ -34,6 +36,7 @@ impl Connection {
             peer,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             known: AtomicBool::new(false),
+            promised: AtomicBool::new(false),
         }
     }
 
@@ -55,6 +58,16 @@ impl Connection {
         self.known.store(true, Ordering::Relaxed);
     }
 
+    /// Promises a thread to it.
+    pub(crate) fn promise(&self) {
+        self.promised.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a thread was promised; not any more.
+    pub(crate) fn take_promise(&self) -> bool {
+        self.promised.load(Ordering::Relaxed) && self.promised.swap(false, Ordering::Relaxed)
+    }
+
     /// Whether the child has closed its end. What it sent before may still be unread.
     pub(crate) fn is_hung_up(&self) -> bool {
         // An end is told without being asked for. An error of poll tells nothing about the child; the next read does.
@@ -67,8 +80,12 @@ impl Connection {
     }
 
     /// Takes nothing more from the child; true if nothing had come, so that it can be closed: a child that wants to send a request
-    /// finds out before it has sent anything, and goes elsewhere. What had come before can still be read.
+    /// finds out before it has sent anything, and goes elsewhere. What had come before can still be read. Not where a thread is promised:
+    /// then something comes.
     pub(crate) fn give_up(&self) -> bool {
+        if self.promised.load(Ordering::Relaxed) {
+            return false;
+        }
         let mut set = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         if !matches!(poll(&mut set, PollTimeout::ZERO), Ok(0)) {
             return false;

@@ -138,15 +138,18 @@ impl<'p> Speaker<'p> {
         hung_up: bool,
     ) -> Result<After, Trouble> {
         let socket = connection.as_fd();
-        let mut header = self.inbox.header(socket)?;
+        // A child that sends its request bit by bit keeps nobody from the others'.
+        let (process, desk) = (self.process, self.desk);
+        let look_away = || process.look_away(desk);
+        let mut header = self.inbox.header(socket, look_away)?;
         if !connection.is_known() {
             self.greet(connection, header)?;
-            header = self.inbox.header(socket)?;
+            header = self.inbox.header(socket, look_away)?;
         }
         if header.kind != Kind::Request {
             return Err(ReceiveError::Wire(WireError::Unexpected(header.kind)).into());
         }
-        self.inbox.whole(socket, header.len)?;
+        self.inbox.whole(socket, header.len, look_away)?;
         let claim = claim.unwrap_or_else(|| self.process.dispatch.promised());
         if hung_up {
             let text = format!(
@@ -164,7 +167,10 @@ impl<'p> Speaker<'p> {
         if header.kind != Kind::Hello {
             return Err(Trouble::NoHello);
         }
-        self.inbox.whole(connection.as_fd(), header.len)?;
+        let (process, desk) = (self.process, self.desk);
+        let look_away = || process.look_away(desk);
+        self.inbox
+            .whole(connection.as_fd(), header.len, look_away)?;
         let hello = Hello::decode(self.inbox.payload(header.len)).map_err(ReceiveError::Wire)?;
         if !knows_secret(&hello, &self.process.settings.secret) {
             return Err(Trouble::WrongSecret);

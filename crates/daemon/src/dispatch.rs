@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use parking_lot::Mutex;
 use wsgi_core::life::Phase;
@@ -238,6 +239,23 @@ impl Dispatch {
         self.accept_with(claim, true)
     }
 
+    /// Lets the request of a connection that was just accepted come after those that are here and unread. The claim is the
+    /// connection's then ([`Dispatch::claim_of`]).
+    pub(crate) fn queue(&self, connection: &Arc<Connection>, claim: Claim<'_>) {
+        connection.promise();
+        if self.keep(connection) {
+            // Taken up again with its event.
+            claim.into_owed();
+        } else {
+            self.close(connection);
+        }
+    }
+
+    /// The claim that goes with a connection, if it has one.
+    pub(crate) fn claim_of(&self, connection: &Connection) -> Option<Claim<'_>> {
+        connection.take_promise().then(|| self.promised())
+    }
+
     fn accept_with<'d>(
         &'d self,
         mut claim: Claim<'d>,
@@ -430,6 +448,13 @@ impl Dispatch {
             .into_iter()
             .flatten()
             .collect()
+    }
+
+    /// Whether an event waits for a thread.
+    pub(crate) fn has_events(&self) -> bool {
+        let mut set = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+        // A set that cannot be asked is noticed by the threads that wait for it.
+        matches!(poll(&mut set, PollTimeout::ZERO), Ok(1..))
     }
 
     /// Idle threads as the board shows them.

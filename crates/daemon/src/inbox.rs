@@ -125,26 +125,46 @@ impl Inbox {
         self.descriptor.take()
     }
 
-    /// The header of the next frame, which stays in the inbox; waits for it.
-    pub(crate) fn header(&mut self, socket: BorrowedFd<'_>) -> Result<Header, ReceiveError> {
+    /// The header of the next frame, which stays in the inbox; waits for it. `before_waiting` is called where it is not here.
+    pub(crate) fn header(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        before_waiting: impl Fn(),
+    ) -> Result<Header, ReceiveError> {
         loop {
             if let Some(header) = Header::decode(self.bytes())? {
                 return Ok(header);
             }
-            self.more(socket)?;
+            self.more(socket, &before_waiting)?;
         }
     }
 
-    /// Waits until the next frame, whose payload has `len` bytes, is whole.
-    pub(crate) fn whole(&mut self, socket: BorrowedFd<'_>, len: usize) -> Result<(), ReceiveError> {
+    /// Waits until the next frame, whose payload has `len` bytes, is whole. `before_waiting` is called where it is not.
+    pub(crate) fn whole(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        len: usize,
+        before_waiting: impl Fn(),
+    ) -> Result<(), ReceiveError> {
         while self.end - self.start < HEADER_LEN + len {
-            self.more(socket)?;
+            self.more(socket, &before_waiting)?;
         }
         Ok(())
     }
 
-    fn more(&mut self, socket: BorrowedFd<'_>) -> Result<(), ReceiveError> {
-        if self.receive(socket, Wait::Block)? == 0 {
+    fn more(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        before_waiting: &impl Fn(),
+    ) -> Result<(), ReceiveError> {
+        let received = match self.receive(socket, Wait::No) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                before_waiting();
+                self.receive(socket, Wait::Block)
+            }
+            received => received,
+        };
+        if received? == 0 {
             let closed = if self.is_empty() {
                 ReceiveError::Closed
             } else {
@@ -183,10 +203,34 @@ impl Inbox {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
     use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use wsgi_core::wire::{Kind, encode_plain};
+
+    /// Who has something else to do before a wait learns of it, and only of a wait.
+    #[test]
+    fn a_wait_is_announced() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut wire = Vec::new();
+        encode_plain(&mut wire, Kind::Request, 0, b"whole").unwrap();
+        (&near).write_all(&wire).unwrap();
+        let mut inbox = Inbox::new();
+        let never = || panic!("it is here");
+        let header = inbox.header(far.as_fd(), never).unwrap();
+        inbox.whole(far.as_fd(), header.len, never).unwrap();
+        inbox.consume(HEADER_LEN + header.len);
+        let rest = Cell::new(&wire[..]);
+        let more = || {
+            let (piece, others) = rest.get().split_at(3.min(rest.get().len()));
+            rest.set(others);
+            (&near).write_all(piece).unwrap();
+        };
+        let header = inbox.header(far.as_fd(), more).unwrap();
+        inbox.whole(far.as_fd(), header.len, more).unwrap();
+        assert_eq!(inbox.payload(header.len), b"whole");
+    }
 
     #[test]
     fn a_frame_comes_out_whole_and_the_rest_stays() {
@@ -200,19 +244,19 @@ mod tests {
             near
         });
         let mut inbox = Inbox::new();
-        let header = inbox.header(far.as_fd()).unwrap();
+        let header = inbox.header(far.as_fd(), || {}).unwrap();
         assert_eq!((header.kind, header.len), (Kind::Request, big.len()));
-        inbox.whole(far.as_fd(), header.len).unwrap();
+        inbox.whole(far.as_fd(), header.len, || {}).unwrap();
         let mut spare = Vec::new();
         let range = inbox.detach(header.len, &mut spare);
         assert_eq!(spare[range], big);
-        let header = inbox.header(far.as_fd()).unwrap();
+        let header = inbox.header(far.as_fd(), || {}).unwrap();
         assert_eq!((header.kind, header.len), (Kind::BodyEnd, 0));
         inbox.consume(HEADER_LEN);
         assert!(inbox.is_empty());
         drop(sender.join().unwrap());
         assert!(matches!(
-            inbox.header(far.as_fd()),
+            inbox.header(far.as_fd(), || {}),
             Err(ReceiveError::Closed)
         ));
     }
@@ -223,7 +267,7 @@ mod tests {
         near.write_all(&[Kind::Request as u8, 0, 0]).unwrap();
         drop(near);
         assert!(matches!(
-            Inbox::new().header(far.as_fd()),
+            Inbox::new().header(far.as_fd(), || {}),
             Err(ReceiveError::Truncated)
         ));
     }
@@ -237,9 +281,9 @@ mod tests {
         near.write_all(&wire).unwrap();
         drop(near);
         let mut inbox = Inbox::new();
-        let header = inbox.header(far.as_fd()).unwrap();
+        let header = inbox.header(far.as_fd(), || {}).unwrap();
         assert!(matches!(
-            inbox.whole(far.as_fd(), header.len),
+            inbox.whole(far.as_fd(), header.len, || {}),
             Err(ReceiveError::Truncated)
         ));
         assert_eq!(inbox.bytes.len(), CAPACITY);
@@ -255,8 +299,8 @@ mod tests {
         }
         drop(near);
         let mut read = || -> Result<(), ReceiveError> {
-            let header = inbox.header(far.as_fd())?;
-            inbox.whole(far.as_fd(), header.len)?;
+            let header = inbox.header(far.as_fd(), || {})?;
+            inbox.whole(far.as_fd(), header.len, || {})?;
             let payload = if detach {
                 let range = inbox.detach(header.len, &mut spare);
                 spare[range].to_vec()

@@ -16,6 +16,7 @@ mod hold;
 mod inbox;
 mod life;
 mod log;
+mod lookout;
 mod probe;
 mod process;
 mod scoreboard;

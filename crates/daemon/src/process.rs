@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use wsgi_core::control::{DaemonSettings, Preload};
 use wsgi_core::life::Reason;
 use wsgi_runtime_api::REQUEST_MODULE;
+use wsgi_runtime_api::discover::Version;
 use wsgi_runtime_api::runtime::{Request, Runtime};
 use wsgi_sys::lineage::Original;
 use wsgi_sys::{clock, process as own};
@@ -13,6 +14,7 @@ use crate::dispatch::Dispatch;
 use crate::hold::{Hold, HoldTimer};
 use crate::life::Life;
 use crate::log::{self, Level};
+use crate::lookout::Lookout;
 
 /// A serving daemon.
 pub(crate) struct Process {
@@ -22,6 +24,7 @@ pub(crate) struct Process {
     pub(crate) life: Life,
     pub(crate) desks: Vec<Desk>,
     pub(crate) hold_timer: HoldTimer,
+    pub(crate) lookout: Lookout,
     /// Requests finished, for `maximum-requests`.
     finished: AtomicU64,
     /// When the first request arrived, in monotonic microseconds; 0 before (DMN-450).
@@ -36,8 +39,10 @@ pub(crate) struct Process {
 pub(crate) struct Desk {
     /// When its request began, in monotonic microseconds; 0 while it has none.
     busy_since: AtomicU64,
-    /// 1 while it waits for an event.
+    /// 1 while it waits for an event, or for a place on the lookout.
     waiting: AtomicU32,
+    /// Its thread has a place on the lookout. Only that thread looks at it.
+    has_place: AtomicBool,
     /// The last block of its answer.
     pub(crate) hold: Hold,
 }
@@ -64,6 +69,15 @@ impl Desk {
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 1
     }
+}
+
+/// Whether all interpreters of a process share one GIL.
+fn has_one_gil(settings: &DaemonSettings, python: Version) -> bool {
+    let rules = &settings.python.interpreters;
+    let may_have_own = rules
+        .iter()
+        .any(|rule| rule.per_interpreter_gil == Some(true));
+    !python.free_threaded && !may_have_own
 }
 
 /// Whether a preloaded target, `module:NAME` or `module:NAME:CALLABLE`, has loaded the code of a request for `module` and
@@ -112,6 +126,7 @@ impl Process {
         dispatch: Dispatch,
         life: Life,
     ) -> Process {
+        let lookout = Lookout::new(has_one_gil(&settings, runtime.version()));
         let desks = (0..settings.threads).map(|_| Desk::default()).collect();
         Process {
             settings,
@@ -120,6 +135,7 @@ impl Process {
             life,
             desks,
             hold_timer: HoldTimer::new(),
+            lookout,
             finished: AtomicU64::new(0),
             first_request: AtomicU64::new(0),
             original: Original::mark(),
@@ -136,6 +152,20 @@ impl Process {
     pub(crate) fn end_copy(&self, what: &str) {
         if self.is_copy() {
             end_copy(what, self.original.pid());
+        }
+    }
+
+    /// Waits for a place on the lookout, unless the desk's thread has one.
+    pub(crate) fn look_out(&self, desk: &Desk) {
+        if !desk.has_place.swap(true, Ordering::Relaxed) {
+            self.lookout.enter();
+        }
+    }
+
+    /// The request of the desk's thread is under way, or waits for something that others do not wait for: they look out.
+    pub(crate) fn look_away(&self, desk: &Desk) {
+        if desk.has_place.swap(false, Ordering::Relaxed) {
+            self.lookout.leave();
         }
     }
 
@@ -226,7 +256,7 @@ impl Process {
         })
     }
 
-    /// Number of threads that really wait for work.
+    /// Number of threads that really wait for work, if no event waits for them.
     pub(crate) fn waiting_threads(&self) -> u32 {
         let waiting = self.desks.iter().filter(|desk| desk.is_waiting()).count();
         u32::try_from(waiting).expect("a process has fewer than 65536 threads")

@@ -45,6 +45,7 @@ fn work(process: &Process, ordinal: u32) {
             Some(claim) => Event::Owed(claim),
             None => {
                 desk.set_waiting(true);
+                process.look_out(desk);
                 let event = process.dispatch.wait();
                 desk.set_waiting(false);
                 event
@@ -68,7 +69,7 @@ fn work(process: &Process, ordinal: u32) {
 
 /// False at the end of the process.
 fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event<'p>) -> bool {
-    let (connection, claim, hung_up) = match event {
+    let accepted = match event {
         Event::Stop => return false,
         Event::Broken => {
             process.life.stop(Reason::ShutdownSignal, &process.dispatch);
@@ -78,33 +79,45 @@ fn serve<'p>(process: &'p Process, speaker: &mut Speaker<'p>, event: Event<'p>) 
         Event::Connection {
             connection,
             hung_up,
-        } => (connection, None, hung_up),
-        Event::Listener => match process.dispatch.accept() {
-            Some(accepted) => just_accepted(accepted),
-            None => return true,
-        },
+        } => {
+            let claim = process.dispatch.claim_of(&connection);
+            converse(process, speaker, &connection, claim, hung_up);
+            return true;
+        }
+        Event::Listener => process.dispatch.accept(),
         Event::Owed(claim) => match process.dispatch.accept_owed(claim) {
-            Some(accepted) => just_accepted(accepted),
-            None => return true,
+            // It came later than what is here and unread.
+            Some((connection, claim)) if process.dispatch.has_events() => {
+                process.dispatch.queue(&connection, claim);
+                return true;
+            }
+            accepted => accepted,
         },
     };
-    let guard = CloseOnPanic {
-        process,
-        connection: &connection,
-    };
-    let after = speaker.serve(&connection, claim, hung_up);
-    std::mem::forget(guard);
-    if after == After::Close || !process.dispatch.keep(&connection) {
-        process.dispatch.close(&connection);
+    if let Some((connection, claim)) = accepted {
+        let hung_up = connection.is_hung_up();
+        converse(process, speaker, &connection, Some(claim), hung_up);
     }
     true
 }
 
-fn just_accepted<'p>(
-    (connection, claim): (Arc<Connection>, Claim<'p>),
-) -> (Arc<Connection>, Option<Claim<'p>>, bool) {
-    let hung_up = connection.is_hung_up();
-    (connection, Some(claim), hung_up)
+/// Serves what has come on a connection, and keeps or closes it.
+fn converse<'p>(
+    process: &'p Process,
+    speaker: &mut Speaker<'p>,
+    connection: &Arc<Connection>,
+    claim: Option<Claim<'p>>,
+    hung_up: bool,
+) {
+    let guard = CloseOnPanic {
+        process,
+        connection,
+    };
+    let after = speaker.serve(connection, claim, hung_up);
+    std::mem::forget(guard);
+    if after == After::Close || !process.dispatch.keep(connection) {
+        process.dispatch.close(connection);
+    }
 }
 
 /// Closes the connection when a panic unwinds past it.

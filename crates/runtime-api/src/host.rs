@@ -62,6 +62,10 @@ pub trait Transport {
     /// The client is gone.
     fn send_data(&mut self, blocks: Blocks<'_>, flags: u32) -> Result<(), SendError>;
 
+    /// The request has the GIL, or is about to wait for something else. Called with or without the GIL: must not wait. The default
+    /// does nothing.
+    fn under_way(&mut self) {}
+
     /// Keeps the last block of an answer back. Called with the GIL: must not wait. False where it cannot; the default.
     fn hold_data(&mut self, _block: &[u8]) -> bool {
         false
@@ -228,6 +232,7 @@ impl<T: Transport> Calls<T> {
         read_body: Self::read_body,
         send_head: Self::send_head,
         send_data: Self::send_data,
+        under_way: Self::under_way,
         hold_data: Self::hold_data,
         send_file: Self::send_file,
         log: Self::log,
@@ -291,6 +296,14 @@ impl<T: Transport> Calls<T> {
             let blocks = unsafe { slice(blocks, blocks_len) };
             code(transport.send_data(Blocks { blocks }, flags))
         })
+    }
+
+    unsafe extern "C" fn under_way(context: *mut c_void) {
+        guard((), || {
+            // SAFETY: as in `read_body`.
+            let transport = unsafe { Self::transport(context) };
+            transport.under_way();
+        });
     }
 
     unsafe extern "C" fn hold_data(context: *mut c_void, block: Bytes) -> c_int {

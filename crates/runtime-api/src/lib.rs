@@ -23,7 +23,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -148,6 +148,9 @@ pub struct TransportTable {
         blocks_len: usize,
         flags: u32,
     ) -> c_int,
+    /// The request has the GIL, or is about to wait for something that others do not wait for: from here on another thread looks out
+    /// for requests in place of this one. Never waits; may be called again, which changes nothing.
+    pub under_way: unsafe extern "C" fn(context: *mut c_void),
     /// Keeps a block that completes the Content-Length of its answer while Python code may go on for a moment: it leaves with what
     /// is sent next, or by itself soon. The bytes are not used after the call. Never waits, so that it may be called with the
     /// GIL. 0 if the block was not taken, and has to be sent.

@@ -106,6 +106,29 @@ fn those_who_wait_in_the_backlog_come_before_newcomers() {
     assert!(group.dispatch.accept().is_some());
 }
 
+/// One that came from the backlog while others are here and unread: its claim goes with it, until its event is there.
+#[test]
+fn a_connection_from_the_backlog_comes_behind_those_that_are_here() {
+    let group = Group::new(2);
+    let (earlier, mut child) = group.kept();
+    std::io::Write::write_all(&mut child, b"request").unwrap();
+    assert!(group.dispatch.has_events());
+    let mut later = group.connect();
+    assert!(group.board.claim(0, 7));
+    let accepted = group.dispatch.accept_owed(group.dispatch.promised());
+    let (connection, claim) = accepted.expect("one waits");
+    std::io::Write::write_all(&mut later, b"request").unwrap();
+    group.dispatch.queue(&connection, claim);
+    assert_eq!(group.board.idle(0), 1, "one is promised");
+    assert!(!connection.give_up(), "nor is it given up");
+    assert_eq!(group.event(), Some(earlier.token()));
+    assert_eq!(group.event(), Some(connection.token()));
+    assert!(!group.dispatch.has_events());
+    drop(group.dispatch.claim_of(&connection).expect("its claim"));
+    assert_eq!(group.board.idle(0), 2);
+    assert!(group.dispatch.claim_of(&connection).is_none(), "once");
+}
+
 /// Nobody waits: a claim is given back before the last bytes of its answer leave.
 #[test]
 fn a_claim_is_given_back_where_nobody_waits() {

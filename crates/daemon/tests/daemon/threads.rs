@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::group::{Child, Daemon, Frame, INSTANCE, SLOT, body, request, settings};
+use crate::group::{
+    Child, Daemon, Frame, INSTANCE, SECRET, SLOT, body, request, request_for, settings,
+};
 use wsgi_core::control::ToDaemon;
 use wsgi_core::life::Reason;
-use wsgi_core::wire::AnswerEnd;
+use wsgi_core::wire::{AnswerEnd, HEADER_LEN, Hello, Refusal};
 
 /// Name and state of each thread of a process.
 fn threads(daemon: &Daemon) -> Vec<(String, char)> {
@@ -131,5 +133,83 @@ fn helper_threads() {
             assert_eq!(count(name), number, "{names:?}");
         }
         assert_eq!(names.len(), 3 + 3 + probe + 1, "{names:?}");
+    }
+}
+
+/// DMN-400: requests that would only queue for the GIL stay unread: a process that is to end gives them back, and they go to
+/// another.
+#[test]
+fn requests_that_would_only_queue_stay_unread() {
+    let mut daemon = Daemon::ready(settings(4));
+    let gil = daemon.folder.path().join("gil");
+    let mut third = daemon.child();
+    third.ask("hello");
+    third.expect_welcome();
+    third.expect_hello();
+    let mut queued: Vec<Child> = (0..2).map(|_| daemon.child()).collect();
+    for child in &mut queued {
+        let wire = request_for("queue", gil.to_str().unwrap(), 0);
+        child.send(&[wire, body(b"", 1)].concat());
+        child.expect_welcome();
+        assert_eq!(child.next(), Frame::Head("200 OK".into(), None));
+        assert_eq!(child.next(), Frame::Data(b"waits".to_vec()));
+    }
+    assert!(daemon.board.claim(SLOT, INSTANCE));
+    third.ask("hello");
+    daemon
+        .control
+        .send(&ToDaemon::Drain(Reason::GracefulSignal))
+        .unwrap();
+    daemon.expect_log("taking no more requests");
+    std::fs::write(&gil, "").unwrap();
+    assert_eq!(third.next(), Frame::Refused(Refusal::Stopping));
+    for child in &mut queued {
+        assert_eq!(child.next(), Frame::Data(b"done".to_vec()));
+        assert_eq!(child.next(), Frame::End(AnswerEnd::Complete));
+    }
+    assert_eq!(daemon.end(), 0);
+}
+
+/// DMN-402: every thread can have a request at the same time, although few look out for requests.
+#[test]
+fn all_threads_have_requests() {
+    let daemon = Daemon::ready(settings(8));
+    let mut children: Vec<Child> = (0..8).map(|_| daemon.child()).collect();
+    for child in &mut children {
+        child.send(&request("gate", 0));
+        child.expect_welcome();
+        assert_eq!(child.next(), Frame::Head("200 OK".into(), None));
+        assert_eq!(child.next(), Frame::Data(b"begun".to_vec()));
+    }
+    for child in &mut children {
+        child.send(&body(b"", 1));
+        assert_eq!(child.next(), Frame::Data(b"done".to_vec()));
+        assert_eq!(child.next(), Frame::End(AnswerEnd::Complete));
+    }
+}
+
+/// Connections on which a part of something came keep nobody from looking out for the others.
+#[test]
+fn a_child_that_stalls_keeps_nobody_from_others() {
+    let daemon = Daemon::ready(settings(3));
+    let mut wire = Vec::new();
+    let (generation, secret) = (1, SECRET);
+    Hello { generation, secret }.encode(&mut wire);
+    let parts = [4, HEADER_LEN + 3];
+    let stalled = parts.map(|part| {
+        let child = daemon.connect();
+        child.send(&wire[..part]);
+        child
+    });
+    let mut child = daemon.child();
+    child.ask("hello");
+    child.expect_welcome();
+    child.expect_hello();
+    // Neither was given up.
+    for (mut child, part) in stalled.into_iter().zip(parts) {
+        child.send(&wire[part..]);
+        child.ask("hello");
+        child.expect_welcome();
+        child.expect_hello();
     }
 }

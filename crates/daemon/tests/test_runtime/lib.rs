@@ -184,6 +184,11 @@ unsafe extern "C" fn handle(
     // SAFETY: as above.
     let table = unsafe { &*transport };
     let exchange = Exchange { table, context };
+    if lent(request.callable_object) == b"queue" {
+        return queue(&exchange, request);
+    }
+    // SAFETY: as the table says.
+    unsafe { (table.under_way)(context) };
     match lent(request.callable_object) {
         b"hello" => exchange.whole(b"hello"),
         b"environ" => exchange.whole(environ(request).as_bytes()),
@@ -219,10 +224,7 @@ unsafe extern "C" fn handle(
             if unsafe { (table.hold_data)(context, Bytes::of(b"last")) } == 0 {
                 return Outcome::Failed;
             }
-            let path = String::from_utf8_lossy(lent(request.script_filename)).into_owned();
-            while !std::path::Path::new(&path).exists() {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
+            until_there(request);
             Outcome::Complete
         }
         b"fail" => {
@@ -236,6 +238,25 @@ unsafe extern "C" fn handle(
         }
         b"reload" => Outcome::Reload,
         _ => Outcome::NotFound,
+    }
+}
+
+/// Says so, and waits as for the GIL until there is a file of the script's name.
+fn queue(exchange: &Exchange<'_>, request: &RequestView) -> Outcome {
+    exchange.head(-1);
+    exchange.data(b"waits", SEND_FLUSH);
+    until_there(request);
+    // SAFETY: as the table says.
+    unsafe { (exchange.table.under_way)(exchange.context) };
+    exchange.data(b"done", SEND_LAST);
+    Outcome::Complete
+}
+
+/// Waits until there is a file of the script's name.
+fn until_there(request: &RequestView) {
+    let path = String::from_utf8_lossy(lent(request.script_filename)).into_owned();
+    while !std::path::Path::new(&path).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -106,6 +106,12 @@ impl Transport<'_> {
         sent(unsafe { (self.table.send_data)(self.context, first, blocks.len(), flags) })
     }
 
+    /// Tells the host that the request has the GIL, or is about to wait for something that others do not wait for. Never waits.
+    pub fn under_way(&mut self) {
+        // SAFETY: table and context belong together.
+        unsafe { (self.table.under_way)(self.context) }
+    }
+
     /// Leaves the last block of an answer to the host, which sends it with what follows or soon. Never waits. False if it was not
     /// taken, and has to be sent.
     pub fn hold_data(&mut self, block: &[u8]) -> bool {

@@ -159,6 +159,11 @@ pub(super) fn current(_py: Python<'_>) -> Option<&'static Interpreter> {
         .find(|interpreter| interpreter.raw == raw)
 }
 
+/// Whether this thread has used the interpreter of an application group, so that it is there.
+pub(crate) fn is_at_hand(name: &[u8]) -> bool {
+    name.is_empty() || thread::used(name).is_some()
+}
+
 /// The interpreter of an application group, created now if there is none. The thread holds no GIL.
 pub(crate) fn get(name: &[u8], origin: Origin) -> Result<&'static Interpreter, Unavailable> {
     let main = main().ok_or(Unavailable::Failed)?;

@@ -238,6 +238,12 @@ impl Exchange {
         })
     }
 
+    /// Tells the host that the request has the GIL, or is about to wait for something that others do not wait for.
+    pub(crate) fn under_way(&self) {
+        // Nobody else has lent it before Python code runs.
+        let _ = self.lent.try_with(|transport| transport.under_way());
+    }
+
     /// Leaves a block with the host that completes the Content-Length, so that it can go with the end of the answer. The thread holds
     /// the GIL, and does not wait. False where that is not possible: the block has to be sent.
     ///

@@ -84,6 +84,10 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
         );
         Outcome::Unavailable
     };
+    if !interpreter::is_at_hand(name) {
+        // Making one takes long, and so does waiting for another thread that makes it.
+        exchange.under_way();
+    }
     let interpreter = match interpreter::get(name, Origin::of(request.has_client_group())) {
         Ok(interpreter) => interpreter,
         Err(Unavailable::Failed) => return unavailable(),
@@ -92,6 +96,7 @@ fn handle_lent(request: &Request<'_>, exchange: &Arc<Exchange>) -> Outcome {
     let looked = look(request, interpreter);
     let arrived = Instant::now();
     let entered = interpreter.enter(Arrival::Request, |py, state| {
+        exchange.under_way();
         exchange.counters.waited_for_gil(arrived.elapsed());
         state.clear_graveyard(py);
         run::run(py, state, request, exchange, looked)

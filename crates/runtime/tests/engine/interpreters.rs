@@ -169,3 +169,19 @@ fn an_interpreter_is_created_once() {
         .filter(|(_, text)| text.contains("Create interpreter 'created-once'"));
     assert_eq!(created.count(), 1);
 }
+
+/// API-019: a request tells its host that others may be looked out for when it has the GIL, and before it waits for an interpreter
+/// that may have to be made.
+#[test]
+fn requests_tell_when_they_are_under_way() {
+    let script = python().script(
+        "def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'']
+",
+    );
+    for (group, times) in [("", 1), ("under-way", 2), ("under-way", 1), ("", 1)] {
+        let answer = python().request(&script).group(group).run();
+        assert_eq!(answer.is_fine().under_way, times, "'{group}'");
+    }
+}

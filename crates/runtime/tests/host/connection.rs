@@ -44,6 +44,8 @@ pub(crate) struct Answer {
     pub(crate) files: usize,
     /// Blocks that were left with the host, also in `sends`, as if they were sent with the end.
     pub(crate) held: usize,
+    /// How often the request was said to be under way.
+    pub(crate) under_way: usize,
     /// Level, flags and text.
     pub(crate) log: Vec<(u8, u32, String)>,
     /// Reads without room.
@@ -197,6 +199,10 @@ impl Transport for Connection {
         let bytes: Vec<u8> = blocks.iter().flatten().copied().collect();
         self.answer.sends.push((bytes, flags));
         Ok(())
+    }
+
+    fn under_way(&mut self) {
+        self.answer.under_way += 1;
     }
 
     fn hold_data(&mut self, block: &[u8]) -> bool {
