@@ -15,7 +15,7 @@ use wsgi_core::gate::{Gate, Passage};
 /// switches.
 const CROWD: usize = 16;
 /// The crowd is gone when there are fewer than this. Requests that wait for their turn are let go in bursts.
-const FEW: usize = 1;
+const FEW: usize = 3;
 
 /// Of this child.
 pub(super) static TURNS: Turns = Turns::new();

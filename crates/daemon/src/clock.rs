@@ -102,6 +102,8 @@ struct Keeper<'p> {
     last_tick: u64,
     /// Idle threads on the board and threads that really wait, at the last tick where they differed.
     mismatch: Option<(u32, u32)>,
+    /// Moves on the lookout until the last tick.
+    moves: u64,
     /// The last tick found the board's entry of this process wrong.
     misrepresented: bool,
     /// For each thread the last request that ran too long.
@@ -131,6 +133,7 @@ impl<'p> Keeper<'p> {
             started,
             last_tick: started,
             mismatch: None,
+            moves: 0,
             misrepresented: false,
             late: vec![Late::default(); process.desks.len()],
             blockage: Blockage::default(),
@@ -156,6 +159,7 @@ impl<'p> Keeper<'p> {
             );
             life.stop(reason, &self.process.dispatch);
         }
+        self.watch_lookout();
         match life.phase() {
             Phase::Serving => {}
             Phase::Draining { .. } => {
@@ -178,9 +182,10 @@ impl<'p> Keeper<'p> {
         if is_over(last_activity(), inactivity, now) && !self.process.is_active() {
             life.ask_replacement(Reason::InactivityTimeout);
         }
-        self.process.dispatch.arm_waiting_listener();
         self.repair_entry();
+        // Before the listener is armed, whose event nobody has a claim for.
         self.repair_claims();
+        self.process.dispatch.arm_waiting_listener();
     }
 
     /// An application can overwrite the memory that is shared with Apache's children: found wrong in two ticks, it is set right.
@@ -194,6 +199,17 @@ impl<'p> Keeper<'p> {
             dispatch.enter_again(|| life.phase());
         }
         self.misrepresented = wrong && !self.misrepresented;
+    }
+
+    /// Threads that look out may wait for something else than the GIL, such as a file system that does not answer: where events wait and
+    /// nobody has moved since the last tick, every idle thread looks out.
+    fn watch_lookout(&mut self) {
+        let moves = self.process.lookout.moves();
+        let is_stuck = self.process.dispatch.has_events() && moves == self.moves;
+        self.moves = moves;
+        if is_stuck {
+            self.process.lookout.call_all();
+        }
     }
 
     /// DMN-430 to 433.

@@ -6,6 +6,8 @@
 //! connections. While it does, connections may wait in the backlog, and a thread that becomes free does not give its claim back but
 //! takes the one that has waited longest: newcomers with a kept connection do not overtake it. Any thread.
 
+mod claim;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use wsgi_sys::board::Board;
 use wsgi_sys::descriptors::Wakeup;
 use wsgi_sys::{clock, passwd, stream};
 
+pub(crate) use self::claim::Claim;
 use crate::connection::{self, Connection, may_connect};
 use crate::log::{self, Level};
 
@@ -66,40 +69,6 @@ pub(crate) struct Dispatch {
     accepting: AtomicBool,
     /// When a failed accept was logged last, monotonic microseconds.
     complained: AtomicU64,
-}
-
-/// A promised thread: given back once, at the latest when it is dropped.
-pub(crate) struct Claim<'d> {
-    dispatch: &'d Dispatch,
-    held: bool,
-}
-
-impl Claim<'_> {
-    /// The thread is free in a moment: let others claim it, unless connections wait in the backlog, which come first.
-    pub(crate) fn release(&mut self) {
-        if !self.dispatch.listener_waits() {
-            self.give_back();
-        }
-    }
-
-    /// Ends this claim without giving it back; whether its holder owes it to the backlog, and has to go on with
-    /// [`Dispatch::promised`].
-    pub(crate) fn into_owed(mut self) -> bool {
-        std::mem::take(&mut self.held)
-    }
-
-    fn give_back(&mut self) {
-        if self.held {
-            self.held = false;
-            self.dispatch.release();
-        }
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.give_back();
-    }
 }
 
 /// What a dispatcher needs from the settings.
@@ -287,7 +256,7 @@ impl Dispatch {
                 // DMN-404: out of descriptors or memory. The clock's next tick, or the next claim given back, tries again.
                 self.complain(&error);
                 // Given back without arming the listener, which would fail again at once.
-                claim.held = false;
+                claim.forget();
                 self.board.release(self.slot);
                 self.listener_waits.store(true, Ordering::SeqCst);
                 None
@@ -317,10 +286,7 @@ impl Dispatch {
 
     /// The claim of a request that came on a kept connection: its child has made it.
     pub(crate) fn promised(&self) -> Claim<'_> {
-        Claim {
-            dispatch: self,
-            held: true,
-        }
+        Claim::of(self)
     }
 
     fn listener_waits(&self) -> bool {

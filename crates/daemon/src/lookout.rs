@@ -4,7 +4,8 @@
 //! A thread that got a request keeps its place until it has the GIL. So requests that would only queue for the GIL stay unread, in
 //! the order in which they came, where a process that ends can still give them back (the child sends them to another), and a
 //! thread that has finished takes the next one without waking anybody. The last thread on the lookout hands its place to a parked
-//! one: while a thread is idle, at least one looks out.
+//! one: while a thread is idle, at least one looks out. Where the places are held by threads that wait for something else, the clock
+//! calls everybody after a second.
 //!
 //! Any request thread. Nobody is parked where requests need not queue: in processes with several GILs or none.
 
@@ -29,7 +30,9 @@ struct Watch {
     taken: usize,
     /// The last one comes back first.
     parked: Vec<Arc<Parked>>,
-    /// The process ends: nobody is parked any more.
+    /// How often a place was taken or given up.
+    moves: u64,
+    /// The process takes no more requests: nobody is parked any more.
     is_over: bool,
 }
 
@@ -51,6 +54,7 @@ impl Lookout {
     pub(crate) fn enter(&self) {
         let parked = {
             let mut watch = self.watch.lock();
+            watch.moves += 1;
             if watch.taken < self.places || watch.is_over {
                 watch.taken += 1;
                 return;
@@ -71,6 +75,7 @@ impl Lookout {
     pub(crate) fn leave(&self) {
         let next = {
             let mut watch = self.watch.lock();
+            watch.moves += 1;
             let next = match watch.taken {
                 // The last one.
                 1 => watch.parked.pop(),
@@ -86,11 +91,21 @@ impl Lookout {
         }
     }
 
-    /// Calls everybody, for the end of the process.
+    /// Counts threads that come and go.
+    pub(crate) fn moves(&self) -> u64 {
+        self.watch.lock().moves
+    }
+
+    /// Nobody is parked from here on: what is unread is refused.
+    pub(crate) fn end(&self) {
+        self.watch.lock().is_over = true;
+        self.call_all();
+    }
+
+    /// Everybody who is parked looks out.
     pub(crate) fn call_all(&self) {
         let all = {
             let mut watch = self.watch.lock();
-            watch.is_over = true;
             watch.taken += watch.parked.len();
             std::mem::take(&mut watch.parked)
         };
@@ -183,11 +198,31 @@ mod tests {
                 scope.spawn(|| lookout.enter()),
             ];
             until_parked(&lookout, 2);
-            lookout.call_all();
+            lookout.end();
             parked.into_iter().for_each(|thread| thread.join().unwrap());
             lookout.enter();
         });
         assert_eq!(lookout.watch.lock().taken, 5);
+    }
+
+    /// Where the places are held by threads that do not move.
+    #[test]
+    fn everybody_can_be_called_for_once() {
+        let lookout = Lookout::new(true);
+        lookout.enter();
+        lookout.enter();
+        let moves = lookout.moves();
+        thread::scope(|scope| {
+            let called = scope.spawn(|| lookout.enter());
+            until_parked(&lookout, 1);
+            assert!(lookout.moves() > moves);
+            lookout.call_all();
+            called.join().unwrap();
+        });
+        assert_eq!(lookout.watch.lock().taken, 3);
+        (0..3).for_each(|_| lookout.leave());
+        let watch = lookout.watch.lock();
+        assert!(watch.taken == 0 && !watch.is_over);
     }
 
     /// Requests with GILs of their own wait for nobody.

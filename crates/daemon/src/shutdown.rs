@@ -71,7 +71,7 @@ pub(crate) fn run(process: &Arc<Process>, helpers: Helpers) {
         }
     }
     process.dispatch.stop();
-    process.lookout.call_all();
+    process.lookout.end();
     for thread in threads {
         if thread.join().is_err() {
             log::coded(71, Level::Warning, "a request thread has ended by a panic");

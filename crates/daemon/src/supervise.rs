@@ -119,6 +119,10 @@ impl Main<'_> {
         }
         loop {
             self.tell_supervisor();
+            if self.process.life.is_refusing() {
+                // What is unread need not wait for what runs.
+                self.process.lookout.end();
+            }
             match self.process.life.phase() {
                 Phase::Stopping { .. } | Phase::Gone => return self.tell_supervisor(),
                 Phase::Draining { reason } if !self.process.is_active() => {

@@ -161,8 +161,8 @@ fn requests_that_would_only_queue_stay_unread() {
         .send(&ToDaemon::Drain(Reason::GracefulSignal))
         .unwrap();
     daemon.expect_log("taking no more requests");
-    std::fs::write(&gil, "").unwrap();
     assert_eq!(third.next(), Frame::Refused(Refusal::Stopping));
+    std::fs::write(&gil, "").unwrap();
     for child in &mut queued {
         assert_eq!(child.next(), Frame::Data(b"done".to_vec()));
         assert_eq!(child.next(), Frame::End(AnswerEnd::Complete));
@@ -212,4 +212,27 @@ fn a_child_that_stalls_keeps_nobody_from_others() {
         child.expect_welcome();
         child.expect_hello();
     }
+}
+
+/// Requests that wait, as it seems for the GIL, but for something that does not come: the other threads serve all the same.
+#[test]
+fn requests_that_are_stuck_keep_nobody_from_others() {
+    let daemon = Daemon::ready(settings(3));
+    let mut other = daemon.child();
+    other.ask("hello");
+    other.expect_welcome();
+    other.expect_hello();
+    let stuck = [daemon.child(), daemon.child()].map(|mut child| {
+        let wire = request_for("queue", "/nonexistent", 0);
+        child.send(&[wire, body(b"", 1)].concat());
+        child.expect_welcome();
+        assert_eq!(child.next(), Frame::Head("200 OK".into(), None));
+        child
+    });
+    for _ in 0..3 {
+        assert!(daemon.board.claim(SLOT, INSTANCE));
+        other.ask("hello");
+        other.expect_hello();
+    }
+    drop(stuck);
 }

@@ -13,8 +13,6 @@ use std::sync::OnceLock;
 
 use wsgi_core::gate::{Gate, Passage};
 
-use crate::wsgi::process;
-
 /// Contenders in a child of Apache, where `MOD_WSGI_GATE` does not give another number (0: no gate), which is for measuring.
 const IN_CHILD: usize = 2;
 /// Contenders in a daemon.
@@ -23,11 +21,10 @@ const IN_DAEMON: usize = 1;
 static GATE: OnceLock<Gate> = OnceLock::new();
 
 /// Waits at the gate, without the GIL. The place is held until the value is dropped.
-pub(super) fn wait() -> Option<Passage<'static>> {
+pub(super) fn wait(in_daemon: bool) -> Option<Passage<'static>> {
     let gate = GATE.get_or_init(|| {
         let places = std::env::var("MOD_WSGI_GATE").ok();
-        let is_child = process::settings().process_group.is_empty();
-        let usual = if is_child { IN_CHILD } else { IN_DAEMON };
+        let usual = if in_daemon { IN_DAEMON } else { IN_CHILD };
         Gate::new(places.and_then(|text| text.parse().ok()).unwrap_or(usual))
     });
     (!cfg!(Py_GIL_DISABLED) && gate.places() > 0).then(|| gate.wait())

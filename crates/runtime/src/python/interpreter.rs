@@ -401,7 +401,7 @@ impl Interpreter {
     ) -> Result<R, NoThreadState> {
         let state = thread::state_in(self)?;
         let _attached = if arrival == Arrival::Request && !self.has_own_gil {
-            let _passage = gate::wait();
+            let _passage = gate::wait(!process::settings().process_group.is_empty());
             Attached::new(state)
         } else {
             Attached::new(state)
