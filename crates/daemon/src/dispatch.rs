@@ -9,7 +9,7 @@
 mod claim;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -289,8 +289,11 @@ impl Dispatch {
         Claim::of(self)
     }
 
-    fn listener_waits(&self) -> bool {
+    /// Whether connections wait in the backlog. Where every thread is promised, the event that says so may be behind requests that
+    /// came later.
+    fn has_backlog(&self) -> bool {
         self.listener_waits.load(Ordering::SeqCst)
+            || (self.idle() == 0 && has_input(self.listener.as_fd()))
     }
 
     fn release(&self) {
@@ -418,9 +421,7 @@ impl Dispatch {
 
     /// Whether an event waits for a thread.
     pub(crate) fn has_events(&self) -> bool {
-        let mut set = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
-        // A set that cannot be asked is noticed by the threads that wait for it.
-        matches!(poll(&mut set, PollTimeout::ZERO), Ok(1..))
+        has_input(self.epoll.0.as_fd())
     }
 
     /// Idle threads as the board shows them.
@@ -456,6 +457,12 @@ impl Dispatch {
             self.arm_waiting_listener();
         }
     }
+}
+
+/// Whether something can be read now. An error is met again by whoever reads.
+fn has_input(descriptor: BorrowedFd<'_>) -> bool {
+    let mut set = [PollFd::new(descriptor, PollFlags::POLLIN)];
+    matches!(poll(&mut set, PollTimeout::ZERO), Ok(1..))
 }
 
 /// Whether closing something would help.

@@ -23,7 +23,7 @@ impl<'d> Claim<'d> {
 
     /// The thread is free in a moment: let others claim it, unless connections wait in the backlog, which come first.
     pub(crate) fn release(&mut self) {
-        if !self.dispatch.listener_waits() {
+        if !self.dispatch.has_backlog() {
             self.give_back();
         }
     }

@@ -106,6 +106,24 @@ fn those_who_wait_in_the_backlog_come_before_newcomers() {
     assert!(group.dispatch.accept().is_some());
 }
 
+/// Where every thread is promised, and the event of the listener is behind requests that came later: who finishes looks at the
+/// backlog all the same.
+#[test]
+fn the_backlog_does_not_wait_for_its_event() {
+    let group = Group::new(1);
+    assert!(group.board.claim(0, 7), "a child takes the only thread");
+    let mut busy = group.dispatch.promised();
+    let _waiting = group.connect();
+    busy.release();
+    assert!(!group.board.claim(0, 7), "a newcomer comes later");
+    assert!(busy.into_owed());
+    let accepted = group.dispatch.accept_owed(group.dispatch.promised());
+    let (_connection, mut claim) = accepted.expect("one waits");
+    assert_eq!(group.event(), None, "it was taken");
+    claim.release();
+    assert_eq!(group.board.idle(0), 1, "nobody waits any more");
+}
+
 /// One that came from the backlog while others are here and unread: its claim goes with it, until its event is there.
 #[test]
 fn a_connection_from_the_backlog_comes_behind_those_that_are_here() {
