@@ -105,9 +105,10 @@ impl HoldTimer {
             return;
         }
         let shared = Arc::clone(process);
+        // From now on, not from when it first runs: the first request may come before.
+        process.hold_timer.is_watched.store(true, Ordering::Release);
         let thread = Builder::new().name("wsgi-held".into()).spawn(move || {
             let timer = &shared.hold_timer;
-            timer.is_watched.store(true, Ordering::Release);
             while timer.wait() {
                 let now = clock::monotonic_micros();
                 let mut again = false;
@@ -121,6 +122,10 @@ impl HoldTimer {
             timer.is_watched.store(false, Ordering::Release);
         });
         if let Err(error) = thread {
+            process
+                .hold_timer
+                .is_watched
+                .store(false, Ordering::Release);
             let text =
                 format!("no thread for the ends of answers, which take two steps then: {error}");
             log::record(Level::Info, text);
