@@ -22,8 +22,9 @@ struct Queue {
     waiting: VecDeque<Arc<Waiting>>,
 }
 
+/// A thread that waits until another one admits it.
 #[derive(Debug)]
-struct Waiting {
+pub struct Waiting {
     thread: Thread,
     is_admitted: AtomicBool,
 }
@@ -31,6 +32,29 @@ struct Waiting {
 /// A place, given on when dropped.
 #[derive(Debug)]
 pub struct Passage<'g>(&'g Gate);
+
+impl Waiting {
+    /// The calling thread, which is to [`wait`](Waiting::wait).
+    pub fn here() -> Arc<Waiting> {
+        Arc::new(Waiting {
+            thread: thread::current(),
+            is_admitted: AtomicBool::new(false),
+        })
+    }
+
+    /// Waits, on the thread that it was made on, until it is admitted.
+    pub fn wait(&self) {
+        while !self.is_admitted.load(Ordering::Acquire) {
+            thread::park();
+        }
+    }
+
+    /// Lets it go on. From any thread, also before it waits.
+    pub fn admit(&self) {
+        self.is_admitted.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
 
 impl Gate {
     /// For so many threads at a time.
@@ -55,16 +79,11 @@ impl Gate {
                 queue.admitted += 1;
                 return Passage(self);
             }
-            let waiting = Arc::new(Waiting {
-                thread: thread::current(),
-                is_admitted: AtomicBool::new(false),
-            });
+            let waiting = Waiting::here();
             queue.waiting.push_back(Arc::clone(&waiting));
             waiting
         };
-        while !waiting.is_admitted.load(Ordering::Acquire) {
-            thread::park();
-        }
+        waiting.wait();
         Passage(self)
     }
 
@@ -85,8 +104,7 @@ impl Drop for Passage<'_> {
             next
         };
         if let Some(next) = next {
-            next.is_admitted.store(true, Ordering::Release);
-            next.thread.unpark();
+            next.admit();
         }
     }
 }

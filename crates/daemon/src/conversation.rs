@@ -143,7 +143,7 @@ impl<'p> Speaker<'p> {
         let look_away = || process.look_away(desk);
         let mut header = self.inbox.header(socket, look_away)?;
         if !connection.is_known() {
-            self.greet(connection, header)?;
+            self.greet(connection, header, look_away)?;
             header = self.inbox.header(socket, look_away)?;
         }
         if header.kind != Kind::Request {
@@ -163,12 +163,15 @@ impl<'p> Speaker<'p> {
     }
 
     /// Takes the Hello; its Welcome leaves with the first answer.
-    fn greet(&mut self, connection: &Connection, header: Header) -> Result<(), Trouble> {
+    fn greet(
+        &mut self,
+        connection: &Connection,
+        header: Header,
+        look_away: impl Fn(),
+    ) -> Result<(), Trouble> {
         if header.kind != Kind::Hello {
             return Err(Trouble::NoHello);
         }
-        let (process, desk) = (self.process, self.desk);
-        let look_away = || process.look_away(desk);
         self.inbox
             .whole(connection.as_fd(), header.len, look_away)?;
         let hello = Hello::decode(self.inbox.payload(header.len)).map_err(ReceiveError::Wire)?;

@@ -10,10 +10,9 @@
 //! Any request thread. Nobody is parked where requests need not queue: in processes with several GILs or none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Thread};
 
 use parking_lot::Mutex;
+use wsgi_core::gate::Waiting;
 
 /// Threads that look out at most. With a second one the first need not wake anybody when its request is under way.
 const PLACES: usize = 2;
@@ -29,16 +28,11 @@ struct Watch {
     /// Places that are taken.
     taken: usize,
     /// The last one comes back first.
-    parked: Vec<Arc<Parked>>,
+    parked: Vec<Arc<Waiting>>,
     /// How often a place was taken or given up.
     moves: u64,
     /// The process takes no more requests: nobody is parked any more.
     is_over: bool,
-}
-
-struct Parked {
-    thread: Thread,
-    has_place: AtomicBool,
 }
 
 impl Lookout {
@@ -59,16 +53,11 @@ impl Lookout {
                 watch.taken += 1;
                 return;
             }
-            let parked = Arc::new(Parked {
-                thread: thread::current(),
-                has_place: AtomicBool::new(false),
-            });
+            let parked = Waiting::here();
             watch.parked.push(Arc::clone(&parked));
             parked
         };
-        while !parked.has_place.load(Ordering::Acquire) {
-            thread::park();
-        }
+        parked.wait();
     }
 
     /// Gives the place up.
@@ -87,7 +76,7 @@ impl Lookout {
             next
         };
         if let Some(next) = next {
-            next.call();
+            next.admit();
         }
     }
 
@@ -110,21 +99,15 @@ impl Lookout {
             std::mem::take(&mut watch.parked)
         };
         for parked in all {
-            parked.call();
+            parked.admit();
         }
-    }
-}
-
-impl Parked {
-    fn call(&self) {
-        self.has_place.store(true, Ordering::Release);
-        self.thread.unpark();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::thread;
     use std::time::Duration;
 
     use super::*;

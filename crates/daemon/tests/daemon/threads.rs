@@ -136,7 +136,7 @@ fn helper_threads() {
     }
 }
 
-/// DMN-400: requests that would only queue for the GIL stay unread: a process that is to end gives them back, and they go to
+/// Requests that would only queue for the GIL stay unread: a process that is to end gives them back, and they go to
 /// another.
 #[test]
 fn requests_that_would_only_queue_stay_unread() {
@@ -170,7 +170,7 @@ fn requests_that_would_only_queue_stay_unread() {
     assert_eq!(daemon.end(), 0);
 }
 
-/// DMN-402: every thread can have a request at the same time, although few look out for requests.
+/// Every thread can have a request at the same time, although few look out for requests.
 #[test]
 fn all_threads_have_requests() {
     let daemon = Daemon::ready(settings(8));

@@ -170,7 +170,7 @@ fn an_interpreter_is_created_once() {
     assert_eq!(created.count(), 1);
 }
 
-/// API-019: a request tells its host that others may be looked out for when it has the GIL, and before it waits for an interpreter
+/// A request tells its host that others may be looked out for when it has the GIL, and before it waits for an interpreter
 /// that may have to be made.
 #[test]
 fn requests_tell_when_they_are_under_way() {
