@@ -193,13 +193,7 @@ impl Daemon {
     /// Connects and says Hello.
     pub(crate) fn child(&self) -> Child {
         let child = self.connect();
-        let mut hello = Vec::new();
-        Hello {
-            generation: 1,
-            secret: SECRET,
-        }
-        .encode(&mut hello);
-        child.send(&hello);
+        child.send(&hello());
         child
     }
 }
@@ -256,6 +250,14 @@ pub(crate) fn request_for(callable: &str, script: &str, flags: u8) -> Vec<u8> {
     ];
     let mut wire = Vec::new();
     head.encode(&mut wire, flags, environ.into_iter()).unwrap();
+    wire
+}
+
+/// What a connection begins with.
+pub(crate) fn hello() -> Vec<u8> {
+    let mut wire = Vec::new();
+    let (generation, secret) = (1, SECRET);
+    Hello { generation, secret }.encode(&mut wire);
     wire
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::group::{Daemon, Frame, INSTANCE, SECRET, SLOT, body, request, request_for, settings};
+use crate::group::{Daemon, Frame, INSTANCE, SLOT, body, hello, request, request_for, settings};
 use wsgi_core::wire::{AnswerEnd, FLAG_AWAITS_CONTINUE, FLAG_BROKEN, Hello, Kind, encode_plain};
 use wsgi_sys::stream::{self, Shutdown};
 
@@ -311,12 +311,7 @@ fn strangers_end_their_own_connection_only() {
 #[test]
 fn garbage_ends_its_own_connection_only() {
     let mut daemon = Daemon::ready(settings(1));
-    let mut hello = Vec::new();
-    Hello {
-        generation: 1,
-        secret: SECRET,
-    }
-    .encode(&mut hello);
+    let hello = hello();
     let mut huge = vec![Kind::Request as u8, 0, 0, 0];
     huge.extend_from_slice(&u32::MAX.to_le_bytes());
     let mut malformed = Vec::new();

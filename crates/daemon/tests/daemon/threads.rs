@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::group::{
-    Child, Daemon, Frame, INSTANCE, SECRET, SLOT, body, request, request_for, settings,
+    Child, Daemon, Frame, INSTANCE, SLOT, body, hello, request, request_for, settings,
 };
 use wsgi_core::control::ToDaemon;
 use wsgi_core::life::Reason;
-use wsgi_core::wire::{AnswerEnd, HEADER_LEN, Hello, Refusal};
+use wsgi_core::wire::{AnswerEnd, HEADER_LEN, Refusal};
 
 /// Name and state of each thread of a process.
 fn threads(daemon: &Daemon) -> Vec<(String, char)> {
@@ -136,24 +136,34 @@ fn helper_threads() {
     }
 }
 
+/// A connection that was asked before.
+fn known(daemon: &Daemon) -> Child {
+    let mut child = daemon.child();
+    child.ask("hello");
+    child.expect_welcome();
+    child.expect_hello();
+    child
+}
+
+/// A request that waits as for the GIL until there is a file of this name. It comes on a known connection and in one piece: a thread
+/// that had to wait for a part of it would have given up its place on the lookout.
+fn queue(daemon: &Daemon, file: &str) -> Child {
+    let mut child = known(daemon);
+    assert!(daemon.board.claim(SLOT, INSTANCE));
+    child.send(&[request_for("queue", file, 0), body(b"", 1)].concat());
+    assert_eq!(child.next(), Frame::Head("200 OK".into(), None));
+    assert_eq!(child.next(), Frame::Data(b"waits".to_vec()));
+    child
+}
+
 /// Requests that would only queue for the GIL stay unread: a process that is to end gives them back, and they go to
 /// another.
 #[test]
 fn requests_that_would_only_queue_stay_unread() {
     let mut daemon = Daemon::ready(settings(4));
     let gil = daemon.folder.path().join("gil");
-    let mut third = daemon.child();
-    third.ask("hello");
-    third.expect_welcome();
-    third.expect_hello();
-    let mut queued: Vec<Child> = (0..2).map(|_| daemon.child()).collect();
-    for child in &mut queued {
-        let wire = request_for("queue", gil.to_str().unwrap(), 0);
-        child.send(&[wire, body(b"", 1)].concat());
-        child.expect_welcome();
-        assert_eq!(child.next(), Frame::Head("200 OK".into(), None));
-        assert_eq!(child.next(), Frame::Data(b"waits".to_vec()));
-    }
+    let mut third = known(&daemon);
+    let mut queued = [(); 2].map(|()| queue(&daemon, gil.to_str().unwrap()));
     assert!(daemon.board.claim(SLOT, INSTANCE));
     third.ask("hello");
     daemon
@@ -192,9 +202,7 @@ fn all_threads_have_requests() {
 #[test]
 fn a_child_that_stalls_keeps_nobody_from_others() {
     let daemon = Daemon::ready(settings(3));
-    let mut wire = Vec::new();
-    let (generation, secret) = (1, SECRET);
-    Hello { generation, secret }.encode(&mut wire);
+    let wire = hello();
     let parts = [4, HEADER_LEN + 3];
     let stalled = parts.map(|part| {
         let child = daemon.connect();
@@ -218,17 +226,8 @@ fn a_child_that_stalls_keeps_nobody_from_others() {
 #[test]
 fn requests_that_are_stuck_keep_nobody_from_others() {
     let daemon = Daemon::ready(settings(3));
-    let mut other = daemon.child();
-    other.ask("hello");
-    other.expect_welcome();
-    other.expect_hello();
-    let stuck = [daemon.child(), daemon.child()].map(|mut child| {
-        let wire = request_for("queue", "/nonexistent", 0);
-        child.send(&[wire, body(b"", 1)].concat());
-        child.expect_welcome();
-        assert_eq!(child.next(), Frame::Head("200 OK".into(), None));
-        child
-    });
+    let mut other = known(&daemon);
+    let stuck = [(); 2].map(|()| queue(&daemon, "/nonexistent"));
     for _ in 0..3 {
         assert!(daemon.board.claim(SLOT, INSTANCE));
         other.ask("hello");
