@@ -141,7 +141,7 @@ fn cpu(of: UsageWho) -> (u64, u64) {
 /// Not where the server's telemetry has them (MET-02), nor in a process that the application forked: the recorder may be
 /// locked there by a thread that it does not have.
 fn is_for_applications() -> bool {
-    !process::settings().telemetry && process::is_the_original()
+    process::settings().telemetry.is_none() && process::is_the_original()
 }
 
 /// Whether there is something to give (MET-02).
