@@ -226,6 +226,7 @@ fn call<'py>(
             Err(error) => return failed(py, state, exchange, Failure::Raised(error)),
         }
     }
+    exchange.counters.application_starts(start.epoch);
     let returned = application.call1((&environ, &start_response));
     drop(start_response);
     drop(application);
@@ -238,7 +239,7 @@ fn call<'py>(
     drop(environ);
     spare::disarm(py, state);
     let time = start.elapsed();
-    exchange.counters.application_ran(start.epoch, time);
+    exchange.counters.application_ran(time);
     if state.has_subscribers(py) {
         // Before its last byte, as far as the application has sent none.
         let outcome = match after {
