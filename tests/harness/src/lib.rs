@@ -28,6 +28,7 @@ mod wait;
 
 pub mod http;
 pub mod load;
+pub mod telemetry;
 
 pub use check::ConfigCheck;
 pub use client::{Curl, CurlAnswer};
