@@ -118,7 +118,7 @@ fn settled(server: &Server, ended: u64) {
     });
 }
 
-/// MET-01 to MET-03, MET-10 to MET-49: keys and types, and the figures of requests that the test has made.
+/// MET-01 to MET-03, MET-10 to MET-49, MET-32: keys and types, and the figures of requests that the test has made.
 fn metrics(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     for query in ["process", "request"] {
@@ -170,6 +170,9 @@ fn check(answer: &Answer, mpm: Mpm, mode: Mode) {
     // All of these requests have called the application.
     assert_eq!(number("recorded"), number("request_count"));
     assert_eq!(number("status_2xx") + 1.0, number("request_count"));
+    // One block each, but for the one that failed.
+    assert_eq!(number("output_writes"), number("status_2xx"));
+    assert!(number("output_bytes") > 5.0 * number("status_2xx"));
     // The one that is held, this one, and perhaps the one before, whose answer came before its end.
     let held = answer.fact("held");
     assert!(["2", "3"].contains(&held.as_str()), "{held}");

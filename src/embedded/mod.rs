@@ -60,6 +60,9 @@ impl Drop for Worker {
 /// configuration names for embedded mode. Failures are logged; the child lives on.
 pub fn child_init(pchild: Pool<'_>, main: &Server<'_>) {
     let started = python::start(main);
+    if let Some(Err(error)) = started.as_ref().map(Runtime::start_reporting) {
+        log::process(Level::Error, format!("Telemetry does not start: {error}"));
+    }
     let runs = started.is_some();
     if RUNTIME.set(started).is_err() || !runs {
         return;
@@ -114,6 +117,8 @@ pub fn run(
         thread_id: WORKER.with(|worker| worker.id),
         server_pid: head.server_pid,
         request_start: head.request_start,
+        useragent_ip: Some(request.client_ip()),
+        hostname: request.hostname(),
         apache_request: apache_request(request, effective),
         ..runtime::Request::default()
     };

@@ -138,6 +138,10 @@ fn facts() -> ProcessFacts {
         one_process: mpm::is_one_process(),
         maximum_processes: processes,
         threads_per_process: threads,
+        apache_pid: match mpm::is_one_process() {
+            true => wsgi_sys::process::id(),
+            false => wsgi_sys::process::parent_id(),
+        },
         apache_version: process::compiled_version(),
         apache_maximum_processes: processes,
         apache_threads_per_process: threads,

@@ -249,6 +249,7 @@ fn prefix(pconf: Pool<'_>, global: &Global) -> PathBuf {
 
 fn apache_facts() -> ProcessFacts {
     ProcessFacts {
+        apache_pid: wsgi_sys::process::id(),
         apache_version: process::compiled_version(),
         apache_maximum_processes: mpm::maximum_processes(),
         apache_threads_per_process: mpm::threads_per_process(),

@@ -17,4 +17,5 @@ pub mod record;
 pub mod request;
 pub mod roster;
 pub mod scoreboard;
+pub mod telemetry;
 pub mod wire;

@@ -80,6 +80,12 @@ impl Distribution {
     }
 }
 
+/// Microseconds as seconds.
+#[allow(clippy::cast_precision_loss)] // a float holds microseconds of centuries
+pub fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
 /// MET-31: four buckets for each power of two of milliseconds; the first has what is below 1 ms as well.
 fn bucket(micros: u64) -> usize {
     let millis = micros / 1000;
@@ -157,6 +163,30 @@ pub struct Interval {
     pub input: (u64, u64),
     /// Sums of [`Finished::output`].
     pub output: (u64, u64),
+}
+
+impl Interval {
+    /// Threads that have had a request since the start of the process (MET-16).
+    pub fn threads_started(&self) -> usize {
+        let started = self.threads.iter().filter(|thread| thread.begun > 0);
+        started.count()
+    }
+
+    /// Threads that have finished a request in the interval, or have one (MET-17).
+    pub fn threads_active(&self) -> usize {
+        let active = self.threads.iter().filter(|thread| thread.is_active());
+        active.count()
+    }
+
+    /// Share that was in use of `maximum` threads over `period` seconds, 0 to 1 (MET-18).
+    pub fn utilization(&self, period: f64, maximum: u32) -> f64 {
+        let available = period * f64::from(maximum);
+        if available > 0.0 {
+            (seconds(self.busy) / available).min(1.0)
+        } else {
+            0.0
+        }
+    }
 }
 
 /// Counts the requests of a process.
@@ -370,6 +400,10 @@ mod tests {
             (110, 2, 8, 100)
         );
         assert!(one.is_active() && two.is_active());
+        assert_eq!((first.threads_started(), first.threads_active()), (2, 2));
+        assert_eq!(first.utilization(410e-6, 4), 0.25);
+        assert_eq!(first.utilization(1e-6, 4), 1.0);
+        assert_eq!(first.utilization(410e-6, 0), 0.0);
         recorder.end(1, 100, 600, 3, finished(999, 5));
         let second = recorder.drain(600).expect("an interval");
         assert_eq!((second.start, second.requests, second.busy), (500, 1, 100));
@@ -379,6 +413,7 @@ mod tests {
             (100, 500)
         );
         assert!(!second.threads[1].is_active());
+        assert_eq!((second.threads_started(), second.threads_active()), (2, 1));
         assert_eq!(recorder.totals(700), (3, 0, 500 + 110));
         assert_eq!(recorder.threads(), [(1, 1), (2, 2)]);
     }

@@ -38,10 +38,23 @@ pub struct PythonSettings {
     /// Environment variables to set through `os.environ` in each interpreter (API-030). A false flag sets only a variable
     /// that already exists.
     pub environment: Vec<(String, String, bool)>,
-    /// WSGITelemetryService is set: metrics are not for applications (MET-02).
-    pub telemetry: bool,
+    /// WSGITelemetryService; with it metrics are not for applications (MET-02).
+    pub telemetry: Option<TelemetrySettings>,
     /// Facts that Python code can see.
     pub facts: ProcessFacts,
+}
+
+/// What a process reports about itself, where to and how often (TEL-001 to TEL-003). Times in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TelemetrySettings {
+    /// WSGITelemetryService: path of the consumer's socket, as written. It may be too long for an address.
+    pub socket: String,
+    /// Its `interval=`: at least 0.5, at most a year.
+    pub interval: f64,
+    /// WSGISlowRequests: finite, 0 is off.
+    pub slow: f64,
+    /// WSGITelemetryOptions has CaptureUserAgent.
+    pub user_agent: bool,
 }
 
 /// WSGIPythonHashSeed (DIR-088).
@@ -108,6 +121,8 @@ pub struct ProcessFacts {
     pub apache_build_date: String,
     /// `mod_wsgi.implementation_version`: ours.
     pub implementation_version: String,
+    /// Apache's parent process (TEL-106).
+    pub apache_pid: u32,
 }
 
 /// `mod_wsgi.version` and `mod_wsgi.version` in the environ: the release of mod_wsgi that we are compatible with.

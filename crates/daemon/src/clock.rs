@@ -150,6 +150,8 @@ impl<'p> Keeper<'p> {
                 Level::Info,
                 "shutdown-timeout is over, the process ends by force",
             );
+            let reason = life.reason().unwrap_or(Reason::ShutdownSignal);
+            self.process.runtime.report_forced_end(reason.as_str());
             process::exit_now(i32::from(EXIT_FAILED));
         }
         if let Some(reason) = life.reason().filter(|_| life.drain_is_over(now)) {

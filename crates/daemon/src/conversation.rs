@@ -291,6 +291,8 @@ impl<'p> Speaker<'p> {
             request_start: head.request_start,
             queue_start: head.queue_start,
             daemon_start,
+            useragent_ip: None,
+            hostname: None,
             apache_request: None,
         };
         let mut outcome = process.runtime.handle(&request, &mut answer);

@@ -34,6 +34,9 @@ pub(crate) fn run(started: Started) -> Result<(), StartError> {
         control,
         signals,
     } = started;
+    if let Err(error) = process.runtime.start_reporting() {
+        log::record(Level::Error, format!("telemetry does not start: {error}"));
+    }
     let mut threads = Vec::with_capacity(process.desks.len());
     for ordinal in 1..=process.settings.threads {
         let thread = worker::start(&process, ordinal).map_err(|source| StartError::Thread {

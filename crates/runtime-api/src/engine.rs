@@ -32,15 +32,19 @@ pub trait Engine: 'static {
     fn start(settings: PythonSettings, host: HostCalls) -> bool;
     /// Loads a script outside of requests; false if it failed, which was logged.
     fn load(script: &[u8], application_group: &[u8]) -> bool;
+    /// Starts telemetry's reporter, if the settings ask for one.
+    fn start_reporting();
     /// Runs a request.
     fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome;
     /// The times of the files of its script or module, as one number.
     fn stamp(request: &Request<'_>) -> u64;
     /// Calls functions of a hook script.
     fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome;
-    /// Publishes `process_stopping`.
+    /// Publishes `process_stopping`, also to telemetry's consumer.
     fn publish_stopping(reason: &str);
-    /// Finalises Python.
+    /// Tells telemetry's consumer that the process ends by force.
+    fn report_forced_end(reason: &str);
+    /// Ends telemetry's reporter and finalises Python.
     fn stop();
     /// Takes and releases the GIL of the main interpreter.
     fn probe();

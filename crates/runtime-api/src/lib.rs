@@ -23,7 +23,7 @@ use std::ffi::{c_int, c_void};
 pub use hook::{HookOutcome, HookView};
 
 /// Version of everything in this crate and of the types of `wsgi-core` that cross it. Both sides refuse another one.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// Name of the only symbol that a runtime exports: `extern "C" fn() -> *const RuntimeTable`.
 pub const ENTRY_SYMBOL: &str = "mod_wsgi_runtime";
@@ -100,6 +100,10 @@ pub struct RequestView {
     pub queue_start: i64,
     /// Microseconds since the epoch: picked up in the daemon; 0 embedded.
     pub daemon_start: i64,
+    /// Address of the client as httpd knows it, for telemetry (TEL-170); null in daemons, where the environ says it.
+    pub useragent_ip: Bytes,
+    /// Host that the client named, as httpd knows it, for telemetry (TEL-167); null in daemons, and where it named none.
+    pub hostname: Bytes,
     /// Apache's `request_rec`, for the capsule `apache.request_rec` (ENV-61); null where there is to be none.
     pub apache_request: *mut c_void,
 }
@@ -253,6 +257,9 @@ pub struct RuntimeTable {
     pub start: unsafe extern "C" fn(settings: Bytes, host: *const HostTable) -> c_int,
     /// Loads a script outside of any request (WSGIImportScript, preload), on the main thread, after `start`.
     pub load: unsafe extern "C" fn(script: Bytes, application_group: Bytes) -> c_int,
+    /// Starts telemetry's reporter where WSGITelemetryService is set (TEL-010), on the main thread, after everything was loaded and
+    /// before the first `handle`. Does nothing otherwise.
+    pub start_reporting: unsafe extern "C" fn(),
     /// Runs a request on the calling thread. `request` and `transport` are valid for the call.
     pub handle: unsafe extern "C" fn(
         request: *const RequestView,
@@ -271,9 +278,14 @@ pub struct RuntimeTable {
         answer: hook::Answer,
         sink: *mut c_void,
     ) -> HookOutcome,
-    /// Publishes `process_stopping` with `reason` (DMN-530; empty embedded) in every interpreter. On the main thread.
+    /// Publishes `process_stopping` with `reason` (DMN-530; empty embedded) in every interpreter, and tells telemetry's consumer
+    /// (TEL-050). On the main thread.
     pub publish_stopping: unsafe extern "C" fn(reason: Bytes),
-    /// Destroys interpreters and finalises Python (API-060), unless the settings say not to (WSGIDestroyInterpreter Off).
+    /// Tells telemetry's consumer that the process ends by force, for `reason`, unless it was told of its end already (TEL-051). Any
+    /// thread, needs no GIL; never waits for another thread for long.
+    pub report_forced_end: unsafe extern "C" fn(reason: Bytes),
+    /// Ends telemetry's reporter (TEL-050). Destroys interpreters and finalises Python (API-060), unless the settings say not to
+    /// (WSGIDestroyInterpreter Off).
     /// On the main thread, when no `handle` is running; nothing else may be called afterwards.
     pub stop: unsafe extern "C" fn(),
     /// Seconds (rounded up) since the GIL of the main interpreter was last seen free are for the clock thread: tries to take

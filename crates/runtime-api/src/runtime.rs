@@ -155,6 +155,10 @@ pub struct Request<'a> {
     pub queue_start: i64,
     /// Microseconds since the epoch; 0 embedded.
     pub daemon_start: i64,
+    /// Address of the client as httpd knows it; None in daemons.
+    pub useragent_ip: Option<&'a [u8]>,
+    /// Host that the client named, as httpd knows it; None in daemons, and without one.
+    pub hostname: Option<&'a [u8]>,
     /// Apache's request, if the application is to have it.
     pub apache_request: Option<NonNull<c_void>>,
 }
@@ -190,6 +194,8 @@ impl Request<'_> {
             request_start: self.request_start,
             queue_start: self.queue_start,
             daemon_start: self.daemon_start,
+            useragent_ip: self.useragent_ip.map_or(Bytes::NONE, Bytes::of),
+            hostname: self.hostname.map_or(Bytes::NONE, Bytes::of),
             apache_request: pointer(self.apache_request),
         }
     }
@@ -325,6 +331,17 @@ impl Runtime {
         Ok(result == STARTED)
     }
 
+    /// Starts telemetry's reporter, if the settings ask for one: before the first [`Runtime::handle`].
+    ///
+    /// # Errors
+    /// Not on Python's main thread.
+    pub fn start_reporting(&self) -> Result<(), RuntimeError> {
+        self.on_python_thread()?;
+        // SAFETY: after `start`, on its thread.
+        unsafe { (self.table.start_reporting)() };
+        Ok(())
+    }
+
     /// Runs a request on this thread. [`Outcome::Unavailable`] before `start`.
     pub fn handle<T: Transport>(&self, request: &Request<'_>, transport: &mut T) -> Outcome {
         if !self.is_started() {
@@ -363,6 +380,14 @@ impl Runtime {
             // SAFETY: after `start`; everything lives during the call and nobody else uses it meanwhile.
             unsafe { (self.table.hook)(view, Calls::<T>::TABLE, context.cast(), answer, sink) }
         })
+    }
+
+    /// Tells telemetry's consumer that the process is about to end by force. Any thread; never waits for Python.
+    pub fn report_forced_end(&self, reason: &str) {
+        if self.is_started() {
+            // SAFETY: after `start`; the bytes live during the call.
+            unsafe { (self.table.report_forced_end)(Bytes::of(reason.as_bytes())) };
+        }
     }
 
     /// Publishes `process_stopping` in every interpreter.

@@ -1,9 +1,12 @@
 //! What the configuration means for one process: settings of its Python, limits of a daemon.
 
 use crate::control::Limits;
-use crate::python::{InterpreterRule, ProcessFacts, PythonSettings};
+use crate::python::{InterpreterRule, ProcessFacts, PythonSettings, TelemetrySettings};
 
 use super::{DaemonGroup, Global};
+
+/// A longer time between two reports is as good as this one, and would be more than clocks can add.
+const LONGEST_INTERVAL: f64 = 366.0 * 24.0 * 3600.0;
 
 /// What decides whether a Python can follow a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +45,20 @@ impl Global {
             case_sensitive: self.case_sensitivity.unwrap_or(true),
             interpreters: self.rules_for(name),
             environment: Vec::new(),
-            telemetry: self.telemetry_service.is_some(),
+            telemetry: self.telemetry(),
             facts,
         }
+    }
+
+    /// The same for all processes; None without WSGITelemetryService, whatever else is set.
+    fn telemetry(&self) -> Option<TelemetrySettings> {
+        let (socket, interval) = self.telemetry_service.clone()?;
+        Some(TelemetrySettings {
+            socket,
+            interval: interval.min(LONGEST_INTERVAL),
+            slow: self.slow_requests,
+            user_agent: self.telemetry_user_agent,
+        })
     }
 
     /// Warnings about settings that have no effect in the processes of `group`, or in Apache's children (None), because
@@ -184,6 +198,33 @@ mod tests {
             assert!(found.dont_write_bytecode);
             assert_eq!((found.optimize, found.warnings.len()), (2, 1));
         }
+    }
+
+    /// TEL-001 to TEL-003: the same in all processes, and nothing without a service.
+    #[test]
+    fn telemetry() {
+        let lines = "WSGIDaemonProcess g\nWSGISlowRequests 2.5\nWSGITelemetryOptions All\n";
+        assert_eq!(settings(lines, None).telemetry, None);
+        for (service, interval) in [
+            ("unix:/x", 1.0),
+            ("unix:/x interval=0.5", 0.5),
+            ("unix:/x interval=1e300", LONGEST_INTERVAL),
+        ] {
+            let lines = format!("{lines}WSGITelemetryService {service}");
+            let expected = TelemetrySettings {
+                socket: "/x".to_owned(),
+                interval,
+                slow: 2.5,
+                user_agent: true,
+            };
+            for group in [None, Some("g")] {
+                let found = settings(&lines, group).telemetry;
+                assert_eq!(found.as_ref(), Some(&expected), "{service}");
+            }
+        }
+        let plain = settings("WSGITelemetryService unix:/x", None).telemetry;
+        let plain = plain.expect("a service");
+        assert_eq!((plain.slow, plain.user_agent), (0.0, false));
     }
 
     /// DIR-097, DIR-098: sections of the process, by name in its case, the most specific last, among equals as in the file; below

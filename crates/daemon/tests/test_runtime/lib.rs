@@ -22,10 +22,12 @@ static TABLE: RuntimeTable = RuntimeTable {
     free_threaded: 0,
     start,
     load,
+    start_reporting,
     handle,
     stamp,
     hook,
     publish_stopping,
+    report_forced_end,
     stop,
     probe,
     dump_stacks,
@@ -102,6 +104,17 @@ unsafe extern "C" fn hook(
 unsafe extern "C" fn publish_stopping(reason: Bytes) {
     say(&format!(
         "process_stopping {}",
+        String::from_utf8_lossy(lent(reason))
+    ));
+}
+
+unsafe extern "C" fn start_reporting() {
+    say("reporting");
+}
+
+unsafe extern "C" fn report_forced_end(reason: Bytes) {
+    say(&format!(
+        "forced end {}",
         String::from_utf8_lossy(lent(reason))
     ));
 }

@@ -31,10 +31,12 @@ pub const fn table<E: Engine>() -> RuntimeTable {
         free_threaded: E::FREE_THREADED as u32,
         start: start::<E>,
         load: load::<E>,
+        start_reporting: start_reporting::<E>,
         handle: handle::<E>,
         stamp: stamp::<E>,
         hook: hook::<E>,
         publish_stopping: publish_stopping::<E>,
+        report_forced_end: report_forced_end::<E>,
         stop: stop::<E>,
         probe: probe::<E>,
         dump_stacks: dump_stacks::<E>,
@@ -74,6 +76,10 @@ unsafe extern "C" fn load<E: Engine>(script: Bytes, application_group: Bytes) ->
         E::load(field(script), field(application_group))
     });
     if loaded { STARTED } else { LOAD_FAILED }
+}
+
+unsafe extern "C" fn start_reporting<E: Engine>() {
+    guard("start_reporting", (), E::start_reporting);
 }
 
 unsafe extern "C" fn handle<E: Engine>(
@@ -145,6 +151,12 @@ unsafe extern "C" fn hook<E: Engine>(
 unsafe extern "C" fn publish_stopping<E: Engine>(reason: Bytes) {
     guard("publish_stopping", (), || {
         E::publish_stopping(&String::from_utf8_lossy(field(reason)))
+    });
+}
+
+unsafe extern "C" fn report_forced_end<E: Engine>(reason: Bytes) {
+    guard("report_forced_end", (), || {
+        E::report_forced_end(&String::from_utf8_lossy(field(reason)))
     });
 }
 

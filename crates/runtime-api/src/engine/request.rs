@@ -123,6 +123,18 @@ impl<'r> Request<'r> {
         seconds(self.view.daemon_start)
     }
 
+    /// Address of the client as httpd knows it; None in daemons.
+    pub fn useragent_ip(&self) -> Option<&'r [u8]> {
+        // SAFETY: the host lends the bytes for the call, which `'r` does not exceed.
+        unsafe { self.view.useragent_ip.get() }
+    }
+
+    /// Host that the client named, as httpd knows it; None in daemons, and where it named none.
+    pub fn hostname(&self) -> Option<&'r [u8]> {
+        // SAFETY: as above.
+        unsafe { self.view.hostname.get() }
+    }
+
     /// Apache's request, if the application is to have it.
     pub fn apache_request(&self) -> Option<NonNull<c_void>> {
         NonNull::new(self.view.apache_request)

@@ -150,7 +150,7 @@ pub(super) fn is_inside() -> bool {
 }
 
 /// The interpreter that this thread is attached to; None if it is none of ours, or still being made.
-pub(super) fn current(_py: Python<'_>) -> Option<&'static Interpreter> {
+pub(crate) fn current(_py: Python<'_>) -> Option<&'static Interpreter> {
     // SAFETY: the token says that the thread is attached.
     let raw = unsafe { ffi::PyInterpreterState_Get() };
     ALL.read()

@@ -34,6 +34,10 @@ impl Engine for Runtime {
         wsgi::load(script, application_group)
     }
 
+    fn start_reporting() {
+        wsgi::telemetry::start();
+    }
+
     fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome {
         wsgi::handle(request, transport)
     }
@@ -48,9 +52,15 @@ impl Engine for Runtime {
 
     fn publish_stopping(reason: &str) {
         wsgi::publish_stopping(reason);
+        wsgi::telemetry::stopping(reason);
+    }
+
+    fn report_forced_end(reason: &str) {
+        wsgi::telemetry::forced_end(reason);
     }
 
     fn stop() {
+        wsgi::telemetry::stop();
         shutdown::stop();
     }
 

@@ -142,7 +142,7 @@ fn main_state() -> *mut ffi::PyThreadState {
 
 /// Ends the states of this thread. It holds no GIL, runs no Python code and will not again. The thread that started
 /// Python keeps its own.
-pub(super) fn leave() {
+pub(crate) fn leave() {
     // Also those that interpreters were created with: their `threading` waits for its main thread, which this one is.
     let others = STATES.with_borrow_mut(|states| std::mem::take(&mut states.others));
     for other in others {

@@ -1,4 +1,4 @@
-//! What a request did, counted for the event `request_finished`. Written and read without locks.
+//! What a request did, counted for the event `request_finished`, for metrics and telemetry. Written and read without locks.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,10 @@ pub(crate) struct Counters {
     pub(super) gil_nanoseconds: AtomicU64,
     /// How often.
     pub(crate) gil_waits: AtomicU64,
-    /// When the application was called, and how long it took until after `close`.
-    application: OnceLock<(f64, Duration)>,
+    /// When the application was called, seconds since the epoch.
+    application_start: OnceLock<f64>,
+    /// How long it took until after `close`.
+    application_time: OnceLock<Duration>,
 }
 
 impl Counters {
@@ -55,16 +57,42 @@ impl Counters {
         Counters::seconds(&self.gil_nanoseconds)
     }
 
-    /// The application has run: from when on (seconds since the epoch), and for how long.
-    pub(crate) fn application_ran(&self, start: f64, time: Duration) {
-        // Once in a request.
-        let _ = self.application.set((start, time));
+    /// How often it waited.
+    pub(crate) fn gil_wait_count(&self) -> u64 {
+        self.gil_waits.load(Ordering::Relaxed)
     }
 
-    /// As above, the time in microseconds; None if it has not run.
-    pub(crate) fn application(&self) -> Option<(f64, u64)> {
-        let (start, time) = self.application.get()?;
-        Some((*start, u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
+    /// Bytes and reads of the body.
+    pub(crate) fn input(&self) -> (u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.input_length), load(&self.input_reads))
+    }
+
+    /// Bytes and blocks of the answer.
+    pub(crate) fn output(&self) -> (u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.output_length), load(&self.output_writes))
+    }
+
+    /// The application is called, at `start` (seconds since the epoch).
+    pub(crate) fn application_starts(&self, start: f64) {
+        // Once in a request.
+        let _ = self.application_start.set(start);
+    }
+
+    /// It has run for so long.
+    pub(crate) fn application_ran(&self, time: Duration) {
+        let _ = self.application_time.set(time);
+    }
+
+    /// When it was called, seconds since the epoch; None before.
+    pub(crate) fn application_start(&self) -> Option<f64> {
+        self.application_start.get().copied()
+    }
+
+    /// How long it has run; None before it has.
+    pub(crate) fn application_time(&self) -> Option<Duration> {
+        self.application_time.get().copied()
     }
 
     /// Adds a wait for the GIL.

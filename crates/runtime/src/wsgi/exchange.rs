@@ -6,7 +6,7 @@
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -215,7 +215,7 @@ impl Exchange {
 
     /// Sends a block that is not empty, with the head before it.
     pub(crate) fn send_block(&self, block: &[u8]) -> Result<(), OutputError> {
-        self.count_block(block.len());
+        self.count_blocks(1, block.len());
         self.send(|answer, transport| {
             commit(answer, transport)?;
             let guard = answer.guard.get_or_insert_with(|| LengthGuard::new(None));
@@ -276,7 +276,7 @@ impl Exchange {
         answer.note(&held);
         drop(answer);
         if let Ok(true) = held {
-            self.count_block(block.len());
+            self.count_blocks(1, block.len());
             if self.counts_activity {
                 process::activity();
             }
@@ -314,11 +314,14 @@ impl Exchange {
         })
     }
 
-    fn count_block(&self, length: usize) {
-        self.counters.output_writes.fetch_add(1, Ordering::Relaxed);
-        self.counters
-            .output_length
-            .fetch_add(length as u64, Ordering::Relaxed);
+    /// Counts blocks of the application, of so many bytes together, before its Content-Length cuts them.
+    pub(crate) fn count_blocks(&self, blocks: usize, bytes: usize) {
+        let counters = &self.counters;
+        let add = |counter: &AtomicU64, count: usize| {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        };
+        add(&counters.output_writes, blocks);
+        add(&counters.output_length, bytes);
     }
 
     fn send(

@@ -1,11 +1,10 @@
-//! `mod_wsgi.start_recording_metrics()`, `request_metrics()` and `process_metrics()` (MET-01 to MET-49). What is counted, and
-//! how, is `wsgi_core::metrics`; here are clocks, the one recorder of the process and the dicts.
+//! `mod_wsgi.start_recording_metrics()`, `request_metrics()` and `process_metrics()` (MET-01 to MET-49), and what telemetry sends of
+//! the same. What is counted, and how, is `wsgi_core::metrics`; here are clocks, the one recorder of the process and the dicts.
 //!
 //! Requests are counted by the thread that runs them, before and after, without the GIL.
 
-use std::sync::OnceLock;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -18,6 +17,7 @@ use wsgi_runtime_api::engine::Request;
 
 use super::exchange::Exchange;
 use super::process;
+use super::telemetry::slow::{self, Ended, Running};
 
 static RECORDER: Mutex<Recorder> = Mutex::new(Recorder::new());
 
@@ -53,37 +53,74 @@ pub(crate) struct Counted {
     begun: u64,
     /// CPU time of the thread, if it is recorded.
     cpu: Option<(u64, u64)>,
+    /// Where slow requests are reported.
+    running: Option<Arc<Running>>,
 }
 
 /// Counts a request of this thread.
-pub(crate) fn begin(thread: u32) -> Counted {
+pub(crate) fn begin(request: &Request<'_>, exchange: &Arc<Exchange>) -> Counted {
+    let thread = request.thread_id();
     let mut recorder = RECORDER.lock();
     // With the lock: times come in order.
     let begun = now();
     recorder.begin(thread, begun);
     let is_recorded = recorder.is_started();
+    let active = recorder.totals(begun).1;
     drop(recorder);
     let cpu = is_recorded.then(|| cpu(UsageWho::RUSAGE_THREAD));
-    Counted { thread, begun, cpu }
+    let running = slow::begin(request, exchange, active);
+    Counted {
+        thread,
+        begun,
+        cpu,
+        running,
+    }
 }
 
 impl Counted {
     /// It has ended.
     pub(crate) fn end(self, request: &Request<'_>, exchange: &Exchange, outcome: Outcome) {
-        let used = self.cpu.map_or(0, |before| {
+        let used = self.cpu.map_or((0, 0), |before| {
             let after = cpu(UsageWho::RUSAGE_THREAD);
-            (after.0 + after.1).saturating_sub(before.0 + before.1)
+            let used = |before: u64, after: u64| after.saturating_sub(before);
+            (used(before.0, after.0), used(before.1, after.1))
         });
         let finished = finished(request, exchange, outcome);
         let mut recorder = RECORDER.lock();
-        recorder.end(self.thread, self.begun, now(), used, finished);
+        let now = now();
+        let active = recorder.totals(now).1;
+        recorder.end(self.thread, self.begun, now, used.0 + used.1, finished);
+        drop(recorder);
+        if let Some(running) = &self.running {
+            let has_run = exchange.counters.application_start().is_some();
+            let ended = Ended {
+                status: if has_run {
+                    status(exchange, outcome)
+                } else {
+                    0
+                },
+                cpu: used,
+                active,
+            };
+            slow::end(running, &ended);
+        }
+    }
+}
+
+/// What the client was told, as far as the application decided it.
+fn status(exchange: &Exchange, outcome: Outcome) -> u16 {
+    match outcome {
+        Outcome::TimedOut => 504,
+        _ => exchange.status().unwrap_or(500),
     }
 }
 
 /// None if no application ran.
 fn finished(request: &Request<'_>, exchange: &Exchange, outcome: Outcome) -> Option<Finished> {
     let counters = &exchange.counters;
-    let (start, application) = counters.application()?;
+    let start = counters.application_start()?;
+    let application = counters.application_time()?;
+    let application = u64::try_from(application.as_micros()).unwrap_or(u64::MAX);
     let micros = |from: f64, to: f64| to_micros((to - from).max(0.0));
     let (server, queue, daemon) = if request.is_in_daemon() {
         let (queue_start, daemon_start) = (request.queue_start(), request.daemon_start());
@@ -97,10 +134,7 @@ fn finished(request: &Request<'_>, exchange: &Exchange, outcome: Outcome) -> Opt
     };
     let whole = server + queue.unwrap_or(0) + daemon.unwrap_or(0) + application;
     Some(Finished {
-        status: match outcome {
-            Outcome::TimedOut => 504,
-            _ => exchange.status().unwrap_or(500),
-        },
+        status: status(exchange, outcome),
         phases: [
             Some(server),
             queue,
@@ -111,15 +145,9 @@ fn finished(request: &Request<'_>, exchange: &Exchange, outcome: Outcome) -> Opt
             Some(to_micros(counters.input_time())),
             Some(to_micros(counters.output_time())),
         ],
-        gil_waits: counters.gil_waits.load(Relaxed),
-        input: (
-            counters.input_length.load(Relaxed),
-            counters.input_reads.load(Relaxed),
-        ),
-        output: (
-            counters.output_length.load(Relaxed),
-            counters.output_writes.load(Relaxed),
-        ),
+        gil_waits: counters.gil_wait_count(),
+        input: counters.input(),
+        output: counters.output(),
     })
 }
 
@@ -141,7 +169,7 @@ fn cpu(of: UsageWho) -> (u64, u64) {
 /// Not where the server's telemetry has them (MET-02), nor in a process that the application forked: the recorder may be
 /// locked there by a thread that it does not have.
 fn is_for_applications() -> bool {
-    !process::settings().telemetry && process::is_the_original()
+    process::settings().telemetry.is_none() && process::is_the_original()
 }
 
 /// Whether there is something to give (MET-02).
@@ -152,14 +180,58 @@ fn is_on() -> bool {
 /// Starts recording for `request_metrics()` and `process_metrics()`, in the whole process.
 #[pyfunction]
 pub(super) fn start_recording_metrics() {
-    if !is_for_applications() {
-        return;
+    if is_for_applications() {
+        start();
     }
+}
+
+/// Starts recording, for whomever.
+pub(super) fn start() {
     let mut recorder = RECORDER.lock();
     if !recorder.is_started() {
         *CPU_BEFORE.lock() = cpu(UsageWho::RUSAGE_SELF);
         recorder.start(now());
     }
+}
+
+/// What an interval had.
+pub(super) struct Drained {
+    pub(super) interval: Interval,
+    /// Its length, seconds; more than 0.
+    pub(super) period: f64,
+    /// CPU time of the process in user and system mode, seconds a second.
+    pub(super) cpu: (f64, f64),
+}
+
+/// Ends an interval and begins the next one; None before [`start`].
+pub(super) fn drain() -> Option<Drained> {
+    let interval = RECORDER.lock().drain(now())?;
+    let period = seconds((interval.stop - interval.start).max(1));
+    let after = cpu(UsageWho::RUSAGE_SELF);
+    let before = std::mem::replace(&mut *CPU_BEFORE.lock(), after);
+    let share = |before: u64, after: u64| seconds(after.saturating_sub(before)) / period;
+    Some(Drained {
+        cpu: (share(before.0, after.0), share(before.1, after.1)),
+        interval,
+        period,
+    })
+}
+
+/// Requests of the process since its start.
+#[derive(Default)]
+pub(super) struct Totals {
+    pub(super) ended: u64,
+    /// In flight.
+    pub(super) active: u32,
+}
+
+/// As far as it can be known without waiting for longer than `patience`.
+pub(super) fn totals(patience: Duration) -> Totals {
+    let recorder = RECORDER.try_lock_for(patience);
+    recorder.map_or_else(Totals::default, |mut recorder| {
+        let (ended, active, _) = recorder.totals(now());
+        Totals { ended, active }
+    })
 }
 
 /// What the requests took since the last call, by anyone in this process. None before `start_recording_metrics()`.
@@ -168,17 +240,18 @@ pub(super) fn request_metrics(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDic
     if !is_on() {
         return Ok(None);
     }
-    let mut recorder = RECORDER.lock();
-    let interval = recorder.drain(now());
-    drop(recorder);
-    interval
-        .map(|interval| request_dict(py, &interval))
+    drain()
+        .map(|drained| request_dict(py, &drained))
         .transpose()
 }
 
-fn request_dict<'py>(py: Python<'py>, interval: &Interval) -> PyResult<Bound<'py, PyDict>> {
+fn request_dict<'py>(py: Python<'py>, drained: &Drained) -> PyResult<Bound<'py, PyDict>> {
+    let Drained {
+        interval,
+        period,
+        cpu: (user, system),
+    } = drained;
     let ready = epoch(ready().1);
-    let period = seconds((interval.stop - interval.start).max(1));
     let maximum = process::settings().facts.threads_per_process.max(1);
     let dict = PyDict::new(py);
     dict.set_item("pid", std::process::id())?;
@@ -214,10 +287,6 @@ fn request_dict<'py>(py: Python<'py>, interval: &Interval) -> PyResult<Bound<'py
     for (class, count) in (1..).zip(interval.statuses) {
         dict.set_item(format!("status_{class}xx"), count)?;
     }
-    let after = cpu(UsageWho::RUSAGE_SELF);
-    let before = std::mem::replace(&mut *CPU_BEFORE.lock(), after);
-    let user = seconds(after.0.saturating_sub(before.0)) / period;
-    let system = seconds(after.1.saturating_sub(before.1)) / period;
     for suffix in ["time", "utilization"] {
         dict.set_item(format!("cpu_user_{suffix}"), user)?;
         dict.set_item(format!("cpu_system_{suffix}"), system)?;
@@ -293,7 +362,7 @@ pub(super) fn process_metrics(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDic
 }
 
 /// MET-35: bytes in memory now (0 where the system does not tell), and at most so far.
-fn add_memory(dict: &Bound<'_, PyDict>) -> PyResult<()> {
+pub(super) fn memory() -> (u64, u64) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().nth(1);
     let pages: u64 = pages.and_then(|pages| pages.parse().ok()).unwrap_or(0);
@@ -303,6 +372,12 @@ fn add_memory(dict: &Bound<'_, PyDict>) -> PyResult<()> {
         .flatten()
         .and_then(|page| u64::try_from(page).ok());
     let most = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
-    dict.set_item("memory_rss", pages * page.unwrap_or(4096))?;
-    dict.set_item("memory_max_rss", most * 1024)
+    let most = u64::try_from(most).unwrap_or(0);
+    (pages * page.unwrap_or(4096), most * 1024)
+}
+
+fn add_memory(dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    let (now, most) = memory();
+    dict.set_item("memory_rss", now)?;
+    dict.set_item("memory_max_rss", most)
 }

@@ -32,6 +32,7 @@ mod spare;
 pub(crate) mod state;
 mod streams;
 mod target;
+pub(crate) mod telemetry;
 
 use std::ptr;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub(crate) fn handle(request: &Request<'_>, transport: Transport<'_>) -> Outcome
         wrap,
         |exchange| exchange.lent(),
         |exchange| {
-            let counted = metrics::begin(request.thread_id());
+            let counted = metrics::begin(request, exchange);
             let outcome = handle_lent(request, exchange);
             counted.end(request, exchange, outcome);
             outcome

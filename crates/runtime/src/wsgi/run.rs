@@ -226,6 +226,7 @@ fn call<'py>(
             Err(error) => return failed(py, state, exchange, Failure::Raised(error)),
         }
     }
+    exchange.counters.application_starts(start.epoch);
     let returned = application.call1((&environ, &start_response));
     drop(start_response);
     drop(application);
@@ -238,7 +239,7 @@ fn call<'py>(
     drop(environ);
     spare::disarm(py, state);
     let time = start.elapsed();
-    exchange.counters.application_ran(start.epoch, time);
+    exchange.counters.application_ran(time);
     if state.has_subscribers(py) {
         // Before its last byte, as far as the application has sent none.
         let outcome = match after {
@@ -270,7 +271,8 @@ fn consume<'py>(
             if let Err(error) = exchange.check_head() {
                 return failed(py, state, exchange, error.into());
             }
-            return After::Send(body);
+            exchange.count_blocks(body.blocks, body.length);
+            return After::Send(body.bytes);
         }
     }
     let sent = send(py, state, exchange, &result);
@@ -283,8 +285,17 @@ fn consume<'py>(
     problem.unwrap_or(After::Conclude)
 }
 
-/// The items of a list or tuple, if they are all bytes.
-fn gather(result: &Bound<'_, PyAny>) -> Option<Body> {
+/// The items of a list or tuple.
+struct Gathered {
+    bytes: Body,
+    /// Items that are not empty.
+    blocks: usize,
+    /// Bytes in them.
+    length: usize,
+}
+
+/// They, if they are all bytes.
+fn gather(result: &Bound<'_, PyAny>) -> Option<Gathered> {
     let items: Vec<Bound<'_, PyAny>> = match result.cast::<PyList>() {
         Ok(list) => list.iter().collect(),
         Err(_) => result.cast::<PyTuple>().ok()?.iter().collect(),
@@ -293,16 +304,21 @@ fn gather(result: &Bound<'_, PyAny>) -> Option<Body> {
         .iter()
         .map(|item| item.cast::<PyBytes>().ok())
         .collect::<Option<_>>()?;
-    let total: usize = items.iter().map(|item| item.as_bytes().len()).sum();
-    if total > MOST_COPIED {
-        let filled = items.into_iter().filter(|item| !item.as_bytes().is_empty());
-        return Some(Body::Kept(filled.map(|item| item.clone().into()).collect()));
-    }
-    let mut copy = Vec::with_capacity(total);
-    items
-        .iter()
-        .for_each(|item| copy.extend_from_slice(item.as_bytes()));
-    Some(Body::Copied(copy))
+    let filled = || items.iter().filter(|item| !item.as_bytes().is_empty());
+    let blocks = filled().count();
+    let length = filled().map(|item| item.as_bytes().len()).sum();
+    let bytes = if length > MOST_COPIED {
+        Body::Kept(filled().map(|item| (*item).clone().into()).collect())
+    } else {
+        let mut copy = Vec::with_capacity(length);
+        filled().for_each(|item| copy.extend_from_slice(item.as_bytes()));
+        Body::Copied(copy)
+    };
+    Some(Gathered {
+        bytes,
+        blocks,
+        length,
+    })
 }
 
 /// Sends the items of an iterable as they come, or a plain file.

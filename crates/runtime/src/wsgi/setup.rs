@@ -11,6 +11,7 @@ use super::report;
 use super::signals::SignalIntercept;
 use super::state::State;
 use super::streams::{self, Restricted};
+use super::telemetry;
 use crate::python::{Interpreter, class};
 
 /// The set-up failed, which was logged.
@@ -123,6 +124,13 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
         module::add_attributes(py, state),
     );
     step("", "completing module apache", module::add_apache(py, name));
+    if telemetry::is_configured() {
+        step(
+            "",
+            "watching garbage collections",
+            telemetry::collections::watch(py),
+        );
+    }
     match Environs::new(py, state) {
         Ok(environs) => {
             let _ = state.environs.set(environs);

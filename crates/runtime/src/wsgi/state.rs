@@ -18,6 +18,7 @@ use super::script::Scripts;
 use super::signals::SignalIntercept;
 use super::streams::{Log, Restricted};
 use super::target::Targets;
+use super::telemetry::collections::Seen;
 use crate::python::{Interpreter, class};
 
 /// What we keep in an interpreter.
@@ -48,6 +49,8 @@ pub(crate) struct State {
     pub(crate) scripts: Scripts,
     /// Module targets that were asked for.
     pub(crate) targets: Targets,
+    /// Garbage collections, where telemetry tells of them.
+    pub(crate) collections: Seen,
     /// What environs are made from; set at the end of the set-up.
     pub(crate) environs: OnceLock<Environs>,
     /// Bytes that were sent without the GIL and wait for somebody who holds it.
@@ -141,6 +144,7 @@ impl State {
             sys_modules: sys_modules.unbind(),
             scripts: Scripts::default(),
             targets: Targets::default(),
+            collections: Seen::new(),
             environs: OnceLock::new(),
             graveyard: Mutex::new(Vec::new()),
             has_dead: AtomicBool::new(false),

@@ -94,6 +94,8 @@ impl TestRequest {
             environ.push(name.as_bytes(), value.as_deref());
         }
         let request = Request {
+            useragent_ip: None,
+            hostname: None,
             environ,
             application_group: self.group.as_bytes(),
             callable_object: self.callable.as_bytes(),

@@ -1,0 +1,285 @@
+//! The reporter: one thread, one socket, one count of datagrams for the process.
+
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{setsockopt, sockopt};
+use parking_lot::{Condvar, Mutex};
+use pyo3::prelude::*;
+use wsgi_core::python::{COMPATIBLE_VERSION, TelemetrySettings};
+use wsgi_core::telemetry::{Identity, Sample, Stamp, Stopped, Stopping};
+
+use super::{collections, name_of, slow};
+use crate::python::interpreter;
+use crate::python::thread;
+use crate::python::{Arrival, Interpreter};
+use crate::wsgi::metrics;
+use crate::wsgi::process;
+
+/// Room for datagrams that wait for the consumer, bytes (TEL-060).
+const SEND_BUFFER: usize = 65536;
+
+/// The shortest sleep (TEL-012).
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Interpreters whose collections are reported in a tick, at most (TEL-208).
+const MOST_INTERPRETERS: usize = 32;
+
+/// How long the forced end of a process waits for another thread of it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Which tick it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tick {
+    /// By the reporter's thread.
+    Regular,
+    /// Behind it, by the thread that ends the process.
+    Last,
+}
+
+/// What was sent.
+#[derive(Default)]
+struct Sent {
+    /// Number of the last datagram.
+    seq: u32,
+    has_said_stopping: bool,
+    /// Nothing follows.
+    is_over: bool,
+}
+
+/// Reports of this process.
+pub(super) struct Reporter {
+    settings: &'static TelemetrySettings,
+    socket: UnixDatagram,
+    /// By the clock that does not go back, and by the other one.
+    started: (Instant, f64),
+    /// What is known without Python; the whole is in `identity`.
+    plain: Identity,
+    identity: OnceLock<Identity>,
+    sent: Mutex<Sent>,
+    /// Why the process ends; empty while it does not, and in children.
+    reason: Mutex<String>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    is_ending: Mutex<bool>,
+    bell: Condvar,
+}
+
+/// Seconds since the epoch.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// What is known of this process without Python.
+fn plain_identity() -> Identity {
+    let settings = process::settings();
+    let facts = &settings.facts;
+    let dotted = |(major, minor, patch): (u32, u32, u32)| format!("{major}.{minor}.{patch}");
+    Identity {
+        version: dotted(COMPATIBLE_VERSION),
+        python: String::new(),
+        apache: format!("Apache/{}", dotted(facts.apache_version)),
+        mpm: facts.apache_mpm_name.clone(),
+        hostname: nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        process_group: settings.process_group.clone(),
+        parent_pid: facts.apache_pid,
+        switch_interval: None,
+    }
+}
+
+impl Reporter {
+    /// Opens the socket. The consumer need not be there (TEL-062).
+    pub(super) fn open(settings: &'static TelemetrySettings) -> io::Result<Reporter> {
+        // An address that is too long is found here, not with each datagram.
+        std::os::unix::net::SocketAddr::from_pathname(&settings.socket)?;
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        // What the system gives is enough where it refuses.
+        let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
+        Ok(Reporter {
+            settings,
+            socket,
+            started: (Instant::now(), now()),
+            plain: plain_identity(),
+            identity: OnceLock::new(),
+            sent: Mutex::default(),
+            reason: Mutex::default(),
+            thread: Mutex::default(),
+            is_ending: Mutex::default(),
+            bell: Condvar::new(),
+        })
+    }
+
+    /// Starts the thread.
+    pub(super) fn run(&'static self) -> io::Result<()> {
+        let thread = Builder::new()
+            .name("wsgi-telemetry".to_owned())
+            .spawn(move || self.report())
+            // Nor is anything else sent then.
+            .inspect_err(|_| self.sent.lock().is_over = true)?;
+        *self.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    fn report(&self) {
+        // Signals are for the threads that Apache, the daemon or Python mean them for.
+        let _ = SigSet::all().thread_block();
+        self.meet_python();
+        self.send(self.started.1, |stamp| self.identity().started(stamp));
+        let interval = Duration::from_secs_f64(self.settings.interval).max(SHORTEST);
+        while !self.sleep(interval) {
+            self.tick(Tick::Regular);
+        }
+        thread::leave();
+    }
+
+    /// Learns what only Python knows.
+    fn meet_python(&self) {
+        let Some(main) = interpreter::main() else {
+            return;
+        };
+        let asked = main.enter(Arrival::Errand, |py, _| {
+            let version = Python::version_str().split(' ').next().unwrap_or_default();
+            let switch_interval = py
+                .import("sys")
+                .and_then(|sys| sys.call_method0("getswitchinterval")?.extract::<f64>());
+            (version.to_owned(), switch_interval.ok())
+        });
+        if let Ok((python, switch_interval)) = asked {
+            let _ = self.identity.set(Identity {
+                python,
+                switch_interval,
+                ..self.plain.clone()
+            });
+        }
+    }
+
+    fn identity(&self) -> &Identity {
+        self.identity.get().unwrap_or(&self.plain)
+    }
+
+    /// Waits; whether the process ends.
+    fn sleep(&self, interval: Duration) -> bool {
+        let until = Instant::now() + interval;
+        let mut is_ending = self.is_ending.lock();
+        while !*is_ending && !self.bell.wait_until(&mut is_ending, until).timed_out() {}
+        *is_ending
+    }
+
+    fn is_ending(&self) -> bool {
+        *self.is_ending.lock()
+    }
+
+    /// Sends a datagram, or drops it where the consumer is not there or does not read; both have the next number.
+    fn send(&self, time: f64, encode: impl FnOnce(Stamp) -> Vec<u8>) {
+        self.send_with(&mut self.sent.lock(), time, encode);
+    }
+
+    fn send_with(&self, sent: &mut Sent, time: f64, encode: impl FnOnce(Stamp) -> Vec<u8>) {
+        if sent.is_over {
+            return;
+        }
+        sent.seq = sent.seq.wrapping_add(1);
+        let datagram = encode(Stamp {
+            pid: std::process::id(),
+            seq: sent.seq,
+            time,
+        });
+        let _ = self.socket.send_to(&datagram, &self.settings.socket);
+    }
+
+    /// TEL-013: figures, slow requests, collections.
+    fn tick(&self, which: Tick) {
+        let Some(drained) = metrics::drain() else {
+            return;
+        };
+        let time = now();
+        let settings = process::settings();
+        let sample = Sample {
+            interval: &drained.interval,
+            period: drained.period,
+            telemetry_interval: self.settings.interval,
+            slow_threshold: self.settings.slow,
+            cpu: drained.cpu,
+            memory: metrics::memory(),
+            maximum: settings.facts.threads_per_process.max(1),
+            is_daemon: !settings.process_group.is_empty(),
+        };
+        self.send(time, |stamp| sample.encode(self.identity(), stamp));
+        for request in slow::take(time) {
+            self.send(time, |stamp| request.encode(stamp));
+        }
+        for interpreter in interpreter::all().into_iter().take(MOST_INTERPRETERS) {
+            // What is left is for the last one: the main thread waits.
+            if which == Tick::Regular && self.is_ending() {
+                return;
+            }
+            self.report_collections(interpreter);
+        }
+    }
+
+    fn report_collections(&self, interpreter: &'static Interpreter) {
+        // A thread that is not there has nothing to tell; that it is missing was logged where it mattered.
+        let Ok((snapshot, collections)) = interpreter.enter(Arrival::Errand, collections::look)
+        else {
+            return;
+        };
+        let name = name_of(interpreter);
+        self.send(now(), |stamp| snapshot.encode(name, stamp));
+        for collection in collections {
+            self.send(now(), |stamp| collection.encode(name, stamp));
+        }
+    }
+
+    /// TEL-050: the process has decided to end.
+    pub(super) fn stopping(&self, reason: &str) {
+        reason.clone_into(&mut self.reason.lock());
+        let active = metrics::totals(PATIENCE).active;
+        let mut sent = self.sent.lock();
+        if !std::mem::replace(&mut sent.has_said_stopping, true) {
+            self.send_with(&mut sent, now(), |stamp| {
+                Stopping { reason, active }.encode(self.identity(), stamp)
+            });
+        }
+    }
+
+    /// TEL-050: ends the thread, and says the last.
+    pub(super) fn stop(&self) {
+        *self.is_ending.lock() = true;
+        self.bell.notify_all();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // Its panic, if any, was printed.
+            let _ = thread.join();
+            self.tick(Tick::Last);
+        }
+        let reason = self.reason.lock().clone();
+        self.say_last(&mut self.sent.lock(), &reason, true);
+    }
+
+    /// TEL-051, DMN-520: the process ends by force, whatever its threads do.
+    pub(super) fn forced_end(&self, reason: &str) {
+        if let Some(mut sent) = self.sent.try_lock_for(PATIENCE) {
+            self.say_last(&mut sent, reason, false);
+        }
+    }
+
+    fn say_last(&self, sent: &mut Sent, reason: &str, is_clean: bool) {
+        let totals = metrics::totals(PATIENCE);
+        let stopped = Stopped {
+            reason,
+            uptime: self.started.0.elapsed().as_secs_f64(),
+            requests: totals.ended,
+            active: totals.active,
+            is_clean,
+        };
+        self.send_with(sent, now(), |stamp| stopped.encode(self.identity(), stamp));
+        sent.is_over = true;
+    }
+}
