@@ -2,6 +2,8 @@
 //! The consumer is a socket of the test. It checks by itself how each datagram is built, and that it has all fields of its kind
 //! and no others.
 
+mod collections;
+mod ends;
 mod figures;
 mod slow;
 
