@@ -6,6 +6,7 @@ mod collections;
 mod ends;
 mod figures;
 mod slow;
+mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
 
