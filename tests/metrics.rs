@@ -173,9 +173,9 @@ fn check(answer: &Answer, mpm: Mpm, mode: Mode) {
     // One block each, but for the one that failed.
     assert_eq!(number("output_writes"), number("status_2xx"));
     assert!(number("output_bytes") > 5.0 * number("status_2xx"));
-    // The one that is held, this one, and perhaps the one before, whose answer came before its end.
-    let held = answer.fact("held");
-    assert!(["2", "3"].contains(&held.as_str()), "{held}");
+    // The one that is held, this one, and perhaps some before, whose answers came before their ends.
+    let held = number("held");
+    assert!((2.0..=6.0).contains(&held), "{held}");
     assert_eq!(answer.fact("capacity"), "True");
     assert_eq!(answer.fact("bounds"), "True");
     let maximum = if mode == Mode::Daemon { "3" } else { "16" };
