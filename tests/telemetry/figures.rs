@@ -183,10 +183,9 @@ fn figures(mpm: Mpm, mode: Mode) {
     assert!(busy.number("capacity_utilization") > 0.0);
     if !misses_a_thread(&busy) {
         assert!(busy.count("request_threads_active") >= 1, "{busy:?}");
-        for list in ["busy_time", "max_duration"] {
-            let list = busy.numbers(&format!("request_threads_{list}"));
-            assert!(list.iter().sum::<f64>() > 0.0, "{busy:?}");
-        }
+        // The longest one may be too short for its milliseconds.
+        let time = busy.numbers("request_threads_busy_time");
+        assert!(time.iter().sum::<f64>() > 0.0, "{busy:?}");
     }
     assert_sequences(&consumer);
 }

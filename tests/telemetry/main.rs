@@ -3,6 +3,7 @@
 //! and no others.
 
 mod figures;
+mod slow;
 
 use std::collections::{BTreeMap, BTreeSet};
 

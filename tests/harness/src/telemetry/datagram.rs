@@ -232,6 +232,16 @@ impl Datagram {
         }
     }
 
+    /// A field of whatever type for comparisons and messages; empty if it is not there.
+    ///
+    /// # Panics
+    /// If no kind of datagram has it.
+    #[track_caller]
+    pub fn shown(&self, name: &str) -> String {
+        self.find(name)
+            .map_or_else(String::new, |value| format!("{value:?}"))
+    }
+
     /// A list of whole numbers.
     ///
     /// # Panics
@@ -259,11 +269,9 @@ impl Datagram {
     /// One line about it.
     pub fn summary(&self) -> String {
         let (kind, pid, seq, stamp) = (self.kind, self.pid, self.seq, self.stamp);
-        let reported = ["request_count", "slow_path_info", "shutdown_reason"]
-            .iter()
-            .filter_map(|name| Some(format!("{name} {:?}", self.fields.get(name)?)));
-        let reported: Vec<String> = reported.collect();
-        format!("{stamp:.2} {pid} {seq} {kind:?} {}", reported.join(" "))
+        let words = ["request_count", "slow_path_info", "shutdown_reason"];
+        let words = words.map(|name| self.shown(name)).join(" ");
+        format!("{stamp:.2} {pid} {seq} {kind:?} {}", words.trim())
     }
 
     #[track_caller]
