@@ -56,8 +56,6 @@ pub enum Scope {
 pub enum Effect {
     /// It does.
     Now,
-    /// Not yet: what does not work.
-    Later(&'static str),
     /// It never does anything.
     Never,
 }
@@ -114,15 +112,7 @@ pub fn apply(
         );
         place.global.notice(NoticeLevel::Warn, text);
     }
-    (directive.set)(directive.name, argument, place)?;
-    if let Effect::Later(missing) = directive.effect {
-        let text = format!(
-            "WSGI5002: {} has no effect yet: {missing} (docs/differences.md).",
-            directive.name
-        );
-        place.global.notice(NoticeLevel::Notice, text);
-    }
-    Ok(())
+    (directive.set)(directive.name, argument, place)
 }
 
 /// End of a `<WSGIInterpreterOptions>` section; what follows belongs to the one around it, if there is one.

@@ -49,10 +49,8 @@ pub fn page(directive: &Directive) -> String {
         );
     }
     line("Since mod_wsgi", directive.since);
-    match directive.effect {
-        Effect::Now => {}
-        Effect::Later(missing) => line("Not yet", missing),
-        Effect::Never => line("Effect", "none, see above"),
+    if directive.effect == Effect::Never {
+        line("Effect", "none, see above");
     }
     if !directive.example.starts_with('#') {
         text.push_str(&format!("\n```apache\n{}\n```\n", directive.example));
@@ -89,13 +87,8 @@ pub fn index() -> String {
 pub fn daemon_options() -> String {
     let mut text = "# Options of WSGIDaemonProcess\n\nWritten as `name=value`, without blanks before `=`. The last one of a name counts.\n\n| option | value | default | |\n|---|---|---|---|\n".to_owned();
     for row in DAEMON_OPTIONS {
-        let later = if row.works {
-            ""
-        } else {
-            " *Has no effect yet.*"
-        };
         text.push_str(&format!(
-            "| `{}` | {} | {} | {}{later} |\n",
+            "| `{}` | {} | {} | {} |\n",
             row.name, row.kind, row.default, row.doc
         ));
     }

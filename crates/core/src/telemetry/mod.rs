@@ -10,6 +10,8 @@ mod collections;
 mod datagram;
 #[cfg(test)]
 mod decoded;
+#[cfg(test)]
+mod documented;
 mod process;
 mod slow;
 mod tick;

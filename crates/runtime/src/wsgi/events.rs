@@ -1,7 +1,7 @@
 //! Events for Python subscribers (API-300 to API-331). Payloads are built only where somebody subscribed.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -12,6 +12,7 @@ use wsgi_runtime_api::engine::Request;
 
 use super::current;
 use super::exchange::Exchange;
+use super::metrics::epoch_now;
 use super::process::{ERROR, describe_interpreter};
 use super::report;
 use super::state::State;
@@ -168,7 +169,7 @@ impl Start {
     /// Now; with the CPU time if somebody wants to know it.
     pub(super) fn now(is_watched: bool) -> Start {
         Start {
-            epoch: now(),
+            epoch: epoch_now(),
             clock: Instant::now(),
             cpu: if is_watched { cpu_time() } else { None },
         }
@@ -178,12 +179,6 @@ impl Start {
     pub(super) fn elapsed(&self) -> Duration {
         self.clock.elapsed()
     }
-}
-
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// CPU time of the calling thread in user and system mode, seconds.
@@ -246,7 +241,7 @@ pub(super) fn request_finished(
     let payload = PyDict::new(py);
     add_request(py, &payload)?;
     add_times(request, &payload)?;
-    payload.set_item("application_finish", now())?;
+    payload.set_item("application_finish", epoch_now())?;
     payload.set_item("application_time", time)?;
     payload.set_item("input_reads", counters.input_reads.load(Relaxed))?;
     payload.set_item("input_length", counters.input_length.load(Relaxed))?;

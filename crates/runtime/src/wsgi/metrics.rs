@@ -11,7 +11,7 @@ use nix::sys::time::TimeValLike;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use wsgi_core::metrics::{Finished, Interval, PHASE_NAMES, Recorder, Thread};
+use wsgi_core::metrics::{Finished, Interval, PHASE_NAMES, Recorder, Thread, seconds};
 use wsgi_runtime_api::Outcome;
 use wsgi_runtime_api::engine::Request;
 
@@ -37,9 +37,9 @@ fn now() -> u64 {
     u64::try_from(ready().0.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-#[allow(clippy::cast_precision_loss)] // a float holds microseconds of centuries
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
+/// Now, in seconds since the epoch.
+pub(crate) fn epoch_now() -> f64 {
+    epoch(SystemTime::now())
 }
 
 fn epoch(time: SystemTime) -> f64 {
@@ -262,8 +262,8 @@ fn request_dict<'py>(py: Python<'py>, drained: &Drained) -> PyResult<Bound<'py, 
     #[allow(clippy::cast_precision_loss)] // a count of requests
     dict.set_item("request_throughput", interval.requests as f64 / period)?;
     add_threads(&dict, interval, maximum)?;
-    let used = seconds(interval.busy) / (period * f64::from(maximum));
-    dict.set_item("capacity_utilization", used.min(1.0))?;
+    let used = interval.utilization(*period, maximum);
+    dict.set_item("capacity_utilization", used)?;
     for (name, times) in PHASE_NAMES.iter().zip(&interval.phases) {
         let is_missing = times.count == 0 && matches!(*name, "queue_time" | "daemon_time");
         let in_daemon = !process::settings().process_group.is_empty();
@@ -307,12 +307,10 @@ fn add_threads(dict: &Bound<'_, PyDict>, interval: &Interval, maximum: u32) -> P
         let times = slots.iter().map(|thread| time(thread, interval.stop));
         times.map(seconds).collect()
     };
-    let started = threads.iter().filter(|thread| thread.begun > 0).count();
-    let active = threads.iter().filter(|thread| thread.is_active()).count();
     let completed: Vec<u64> = slots.iter().map(|thread| thread.completed).collect();
     dict.set_item("request_threads_maximum", maximum)?;
-    dict.set_item("request_threads_started", started)?;
-    dict.set_item("request_threads_active", active)?;
+    dict.set_item("request_threads_started", interval.threads_started())?;
+    dict.set_item("request_threads_active", interval.threads_active())?;
     dict.set_item("request_threads_completed", &completed)?;
     dict.set_item("request_threads_buckets", &completed)?;
     dict.set_item("request_threads_busy_time", times(|thread, _| thread.busy))?;

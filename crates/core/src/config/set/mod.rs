@@ -260,27 +260,6 @@ mod tests {
         assert!(notice.text.contains("LogLevel wsgi:debug"));
     }
 
-    /// WSGI5002: a directive without effect yet says so once, one that works says nothing.
-    #[test]
-    fn what_does_not_work_yet_is_said() {
-        for row in DIRECTIVES {
-            if let Effect::Later(missing) = row.effect {
-                let line = row.example.replace("WSGIPassApacheRequest", row.name);
-                let reading = Reading::of(&format!("{line}\n{line}"));
-                let expected = format!(
-                    "WSGI5002: {} has no effect yet: {missing} (docs/differences.md).",
-                    row.name
-                );
-                let said = reading
-                    .notices()
-                    .iter()
-                    .filter(|text| **text == expected)
-                    .count();
-                assert_eq!(said, 1, "{:?}", reading.notices());
-            }
-        }
-    }
-
     /// Examples of the reference pages are right, and those of what works leave nothing to say.
     #[test]
     fn examples() {

@@ -1,6 +1,6 @@
 //! Cyclic garbage collections of each interpreter, seen by a function in its `gc.callbacks` (API-420).
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 use wsgi_core::telemetry::{Collection, Collections, GcSnapshot};
 
 use crate::python::interpreter;
+use crate::wsgi::metrics::epoch_now;
 use crate::wsgi::state::State;
 
 /// What was seen in an interpreter.
@@ -44,9 +45,7 @@ fn collection(py: Python<'_>, phase: &Bound<'_, PyAny>, info: &Bound<'_, PyAny>)
     let seen = &state.collections;
     match phase.extract::<&str>() {
         Ok("start") => {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
-            let epoch = since.map_or(0.0, |since| since.as_secs_f64());
-            *seen.begun.lock() = Some((epoch, Instant::now()));
+            *seen.begun.lock() = Some((epoch_now(), Instant::now()));
         }
         Ok("stop") => {
             // One that began before it was watched.

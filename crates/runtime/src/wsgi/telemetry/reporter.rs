@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -17,7 +17,7 @@ use super::{collections, name_of, slow};
 use crate::python::interpreter;
 use crate::python::thread;
 use crate::python::{Arrival, Interpreter};
-use crate::wsgi::metrics;
+use crate::wsgi::metrics::{self, epoch_now};
 use crate::wsgi::process;
 
 /// Room for datagrams that wait for the consumer, bytes (TEL-060).
@@ -68,12 +68,6 @@ pub(super) struct Reporter {
     bell: Condvar,
 }
 
-/// Seconds since the epoch.
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
-}
-
 /// What is known of this process without Python.
 fn plain_identity() -> Identity {
     let settings = process::settings();
@@ -105,7 +99,7 @@ impl Reporter {
         Ok(Reporter {
             settings,
             socket,
-            started: (Instant::now(), now()),
+            started: (Instant::now(), epoch_now()),
             plain: plain_identity(),
             identity: OnceLock::new(),
             sent: Mutex::default(),
@@ -199,7 +193,7 @@ impl Reporter {
         let Some(drained) = metrics::drain() else {
             return;
         };
-        let time = now();
+        let time = epoch_now();
         let settings = process::settings();
         let sample = Sample {
             interval: &drained.interval,
@@ -231,9 +225,9 @@ impl Reporter {
             return;
         };
         let name = name_of(interpreter);
-        self.send(now(), |stamp| snapshot.encode(name, stamp));
+        self.send(epoch_now(), |stamp| snapshot.encode(name, stamp));
         for collection in collections {
-            self.send(now(), |stamp| collection.encode(name, stamp));
+            self.send(epoch_now(), |stamp| collection.encode(name, stamp));
         }
     }
 
@@ -243,7 +237,7 @@ impl Reporter {
         let active = metrics::totals(PATIENCE).active;
         let mut sent = self.sent.lock();
         if !std::mem::replace(&mut sent.has_said_stopping, true) {
-            self.send_with(&mut sent, now(), |stamp| {
+            self.send_with(&mut sent, epoch_now(), |stamp| {
                 Stopping { reason, active }.encode(self.identity(), stamp)
             });
         }
@@ -279,7 +273,9 @@ impl Reporter {
             active: totals.active,
             is_clean,
         };
-        self.send_with(sent, now(), |stamp| stopped.encode(self.identity(), stamp));
+        self.send_with(sent, epoch_now(), |stamp| {
+            stopped.encode(self.identity(), stamp)
+        });
         sent.is_over = true;
     }
 }

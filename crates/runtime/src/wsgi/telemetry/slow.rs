@@ -2,7 +2,7 @@
 //! (TEL-160 to TEL-185). Where the directive is not set, nothing is kept.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use wsgi_core::python::TelemetrySettings;
@@ -10,6 +10,7 @@ use wsgi_core::telemetry::{SlowRequest, SlowRing};
 use wsgi_runtime_api::engine::Request;
 
 use crate::wsgi::exchange::Exchange;
+use crate::wsgi::metrics::epoch_now;
 
 /// What is slow, and what was.
 struct Book {
@@ -102,7 +103,7 @@ pub(crate) fn end(running: &Arc<Running>, ended: &Ended) {
         cpu_user: seconds(ended.cpu.0),
         cpu_system: seconds(ended.cpu.1),
         active_at_completion: ended.active,
-        ..running.so_far(duration, epoch())
+        ..running.so_far(duration, epoch_now())
     };
     book.completed.lock().push(slow);
 }
@@ -159,7 +160,7 @@ impl Running {
 /// What is known of a request before it runs.
 fn record(request: &Request<'_>, active: u32, takes_user_agent: bool) -> SlowRequest {
     let mut record = SlowRequest {
-        start: epoch(),
+        start: epoch_now(),
         thread_id: request.thread_id(),
         server_pid: request.server_pid(),
         scheme: match request.is_https() {
@@ -201,12 +202,6 @@ fn without_port(header: &[u8]) -> Vec<u8> {
         None => header.split(|byte| *byte == b':').next(),
     };
     host.unwrap_or_default().to_ascii_lowercase()
-}
-
-/// Seconds since the epoch.
-fn epoch() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 #[cfg(test)]
