@@ -11,9 +11,11 @@ mod transport;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use wsgi_core::config::Effective;
+use wsgi_core::ordinals::Ordinals;
 use wsgi_core::record::NEEDS_MAIN_INTERPRETER;
 use wsgi_core::request::environ::Environ;
 use wsgi_core::wire::RequestHead;
@@ -30,12 +32,12 @@ use transport::Transport;
 /// only static of the module that is set after a fork.
 static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
 
-/// Ordinals given to threads so far (ENV-60).
-static THREADS: AtomicU32 = AtomicU32::new(0);
+/// Those of threads that run embedded requests (ENV-60).
+static ORDINALS: Mutex<Ordinals> = Mutex::new(Ordinals::new());
 
 thread_local! {
     /// What a thread that ran embedded requests leaves behind.
-    static WORKER: Worker = Worker { id: THREADS.fetch_add(1, Ordering::Relaxed) + 1 };
+    static WORKER: Worker = Worker { id: ORDINALS.lock().take() };
 }
 
 /// Set when Python has ended: threads that end later have nothing to leave.
@@ -50,6 +52,7 @@ struct Worker {
 impl Drop for Worker {
     /// The thread ends: its thread states go, so that interpreters can be ended (API-062).
     fn drop(&mut self) {
+        ORDINALS.lock().give_back(self.id);
         if let (Some(Some(runtime)), false) = (RUNTIME.get(), STOPPED.load(Ordering::Acquire)) {
             runtime.leave_thread();
         }
@@ -77,7 +80,9 @@ fn stop() {
         return;
     };
     STOPPED.store(true, Ordering::Release);
-    for done in [runtime.publish_stopping(""), runtime.stop()] {
+    let published = runtime.publish_stopping("");
+    runtime.report_stopping("");
+    for done in [published, runtime.stop()] {
         if let Err(error) = done {
             log::process(Level::Error, format!("Python was not ended: {error}"));
         }

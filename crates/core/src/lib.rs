@@ -12,6 +12,7 @@ pub mod gate;
 pub mod inbox;
 pub mod life;
 pub mod metrics;
+pub mod ordinals;
 pub mod python;
 pub mod record;
 pub mod request;

@@ -70,6 +70,7 @@ pub(crate) fn run(process: &Arc<Process>, helpers: Helpers) {
             log::record(Level::Info, error.to_string());
         }
     }
+    process.runtime.report_stopping(reason.as_str());
     process.dispatch.stop();
     process.lookout.end();
     for thread in threads {

@@ -40,8 +40,10 @@ pub trait Engine: 'static {
     fn stamp(request: &Request<'_>) -> u64;
     /// Calls functions of a hook script.
     fn hook(hook: Hook<'_>, transport: Transport<'_>) -> HookOutcome;
-    /// Publishes `process_stopping`, also to telemetry's consumer.
+    /// Publishes `process_stopping`.
     fn publish_stopping(reason: &str);
+    /// Tells telemetry's consumer that the process has decided to end.
+    fn report_stopping(reason: &str);
     /// Tells telemetry's consumer that the process ends by force.
     fn report_forced_end(reason: &str);
     /// Ends telemetry's reporter and finalises Python.

@@ -278,9 +278,11 @@ pub struct RuntimeTable {
         answer: hook::Answer,
         sink: *mut c_void,
     ) -> HookOutcome,
-    /// Publishes `process_stopping` with `reason` (DMN-530; empty embedded) in every interpreter, and tells telemetry's consumer
-    /// (TEL-050). On the main thread.
+    /// Publishes `process_stopping` with `reason` (DMN-530; empty embedded) in every interpreter. On the main thread.
     pub publish_stopping: unsafe extern "C" fn(reason: Bytes),
+    /// Tells telemetry's consumer that the process has decided to end (TEL-050), also where Python is blocked. Any thread, needs no
+    /// GIL; never waits for another thread for long.
+    pub report_stopping: unsafe extern "C" fn(reason: Bytes),
     /// Tells telemetry's consumer that the process ends by force, for `reason`, unless it was told of its end already (TEL-051). Any
     /// thread, needs no GIL; never waits for another thread for long.
     pub report_forced_end: unsafe extern "C" fn(reason: Bytes),

@@ -382,6 +382,14 @@ impl Runtime {
         })
     }
 
+    /// Tells telemetry's consumer that the process has decided to end. Any thread; never waits for Python.
+    pub fn report_stopping(&self, reason: &str) {
+        if self.is_started() {
+            // SAFETY: after `start`; the bytes live during the call.
+            unsafe { (self.table.report_stopping)(Bytes::of(reason.as_bytes())) };
+        }
+    }
+
     /// Tells telemetry's consumer that the process is about to end by force. Any thread; never waits for Python.
     pub fn report_forced_end(&self, reason: &str) {
         if self.is_started() {

@@ -8,8 +8,8 @@ use std::os::unix::net::UnixDatagram;
 use host::{Python, settings};
 use wsgi_core::python::TelemetrySettings;
 
-/// TEL-013, TEL-050, TEL-051, TEL-070, TEL-071, TEL-090, TEL-091, TEL-093: the end of the process waits neither for the interval, which
-/// is a day here, nor for the consumer, which reads only afterwards; kinds and numbers of the datagrams until then.
+/// TEL-090, TEL-091, TEL-093: the end of the process waits neither for the interval, which is a day here, nor for the consumer, whose
+/// queue is full.
 #[test]
 fn the_end_waits_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
@@ -26,52 +26,34 @@ fn the_end_waits_for_nobody() {
         settings
     });
     python.on_main(|runtime| runtime.start_reporting().unwrap());
-    let started = receive(&consumer);
-    assert_eq!(started, (5, 1));
+    // STARTED.
+    assert_eq!(
+        consumer.recv(&mut [0; 8192]).ok().map(|size| size > 24),
+        Some(true)
+    );
     std::thread::spawn(move || {
-        for _ in 0..3 {
-            let answer = python.get_from("def application(e, s): s('200 OK', []); return [b'x']");
-            answer.is_fine();
-        }
+        let answer = python.get_from("def application(e, s): s('200 OK', []); return [b'x']");
+        answer.is_fine();
     })
     .join()
     .unwrap();
-    // The queue of the consumer is full from here on.
-    let other = UnixDatagram::unbound().unwrap();
-    other.set_nonblocking(true).unwrap();
-    let mut filled = 0;
-    while other.send_to(b"other", &socket).is_ok() {
-        filled += 1;
-    }
-    python.on_main(|runtime| runtime.publish_stopping("maximum_requests").unwrap());
-    for _ in 0..filled {
-        assert_eq!(consumer.recv(&mut [0; 8192]).unwrap(), 5);
-    }
+    // Each socket may fill its own buffer as well, so that only the first datagram of one tells of the queue.
+    let others: Vec<UnixDatagram> = std::iter::repeat_with(|| UnixDatagram::unbound().unwrap())
+        .take_while(|other| {
+            other.set_nonblocking(true).unwrap();
+            other.send_to(b"other", &socket).is_ok()
+        })
+        .collect();
+    assert!(!others.is_empty());
     python.on_main(|runtime| {
+        runtime.publish_stopping("maximum_requests").unwrap();
+        runtime.report_stopping("maximum_requests");
         runtime.stop().unwrap();
         runtime.report_forced_end("deadlock_timeout");
     });
-    consumer.set_nonblocking(true).unwrap();
-    // STOPPING had number 2, which nobody could take.
-    assert_eq!(receive(&consumer), (2, 3), "the last tick");
-    assert_eq!(
-        receive(&consumer),
-        (8, 4),
-        "the main interpreter's collector"
-    );
-    let mut last = receive(&consumer);
-    while last.0 == 9 {
-        last = receive(&consumer);
+    for _ in others {
+        assert_eq!(consumer.recv(&mut [0; 8192]).unwrap(), 5);
     }
-    assert_eq!(last.0, 7, "STOPPED");
-    assert!(consumer.recv(&mut [0; 8192]).is_err(), "it is the last one");
-}
-
-/// Kind and number of the next datagram.
-fn receive(consumer: &UnixDatagram) -> (u8, u32) {
-    let mut bytes = [0; 8192];
-    let length = consumer.recv(&mut bytes).unwrap();
-    assert!(length >= 24 && bytes.starts_with(b"WSGI\x01"));
-    let number = bytes[12..16].try_into().unwrap();
-    (bytes[5], u32::from_le_bytes(number))
+    consumer.set_nonblocking(true).unwrap();
+    assert!(consumer.recv(&mut [0; 8192]).is_err(), "nothing else came");
 }

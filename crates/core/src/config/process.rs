@@ -45,13 +45,17 @@ impl Global {
             case_sensitive: self.case_sensitivity.unwrap_or(true),
             interpreters: self.rules_for(name),
             environment: Vec::new(),
-            telemetry: self.telemetry(),
+            telemetry: self.telemetry(group),
             facts,
         }
     }
 
-    /// The same for all processes; None without WSGITelemetryService, whatever else is set.
-    fn telemetry(&self) -> Option<TelemetrySettings> {
+    /// The same for all processes, but none for children that run no application (TEL-010); None without WSGITelemetryService,
+    /// whatever else is set.
+    fn telemetry(&self, group: Option<&DaemonGroup>) -> Option<TelemetrySettings> {
+        if group.is_none() && self.restrict_embedded == Some(true) {
+            return None;
+        }
         let (socket, interval) = self.telemetry_service.clone()?;
         Some(TelemetrySettings {
             socket,
@@ -200,7 +204,7 @@ mod tests {
         }
     }
 
-    /// TEL-001 to TEL-003: the same in all processes, and nothing without a service.
+    /// TEL-001 to TEL-003, TEL-010: the same in all processes, and nothing without a service.
     #[test]
     fn telemetry() {
         let lines = "WSGIDaemonProcess g\nWSGISlowRequests 2.5\nWSGITelemetryOptions All\n";
@@ -222,6 +226,10 @@ mod tests {
                 assert_eq!(found.as_ref(), Some(&expected), "{service}");
             }
         }
+        let restricted =
+            "WSGIDaemonProcess g\nWSGITelemetryService unix:/x\nWSGIRestrictEmbedded On";
+        assert_eq!(settings(restricted, None).telemetry, None);
+        assert!(settings(restricted, Some("g")).telemetry.is_some());
         let plain = settings("WSGITelemetryService unix:/x", None).telemetry;
         let plain = plain.expect("a service");
         assert_eq!((plain.slow, plain.user_agent), (0.0, false));

@@ -131,7 +131,7 @@ fn a_graceful_signal_replaces_before_it_drains() {
 }
 
 /// DMN-414, DMN-471, DMN-511: a request that does not finish is waited for until graceful-timeout; then the main thread
-/// begins the shutdown, which shutdown-timeout ends (DMN-520).
+/// begins the shutdown, which shutdown-timeout ends (DMN-520). Telemetry is told of each (DMN-513, TEL-050, TEL-051).
 #[test]
 fn draining_has_an_end() {
     let mut settings = settings(1);
@@ -152,6 +152,20 @@ fn draining_has_an_end() {
         "{log}"
     );
     assert!(log.contains("shutdown-timeout is over"), "{log}");
+    let order = [
+        "reports",
+        "reports stop restart_interval",
+        "reports forced end restart_interval",
+    ];
+    let said: Vec<&String> = daemon
+        .log
+        .iter()
+        .filter(|line| line.contains("reports"))
+        .collect();
+    assert_eq!(said.len(), order.len(), "{log}");
+    for (said, wanted) in said.iter().zip(order) {
+        assert!(said.ends_with(wanted), "{log}");
+    }
 }
 
 /// DMN-233, DMN-267: a changed script refuses the request, and the process drains at once.

@@ -27,6 +27,7 @@ static TABLE: RuntimeTable = RuntimeTable {
     stamp,
     hook,
     publish_stopping,
+    report_stopping,
     report_forced_end,
     stop,
     probe,
@@ -109,12 +110,19 @@ unsafe extern "C" fn publish_stopping(reason: Bytes) {
 }
 
 unsafe extern "C" fn start_reporting() {
-    say("reporting");
+    say("reports");
+}
+
+unsafe extern "C" fn report_stopping(reason: Bytes) {
+    say(&format!(
+        "reports stop {}",
+        String::from_utf8_lossy(lent(reason))
+    ));
 }
 
 unsafe extern "C" fn report_forced_end(reason: Bytes) {
     say(&format!(
-        "forced end {}",
+        "reports forced end {}",
         String::from_utf8_lossy(lent(reason))
     ));
 }

@@ -36,6 +36,7 @@ pub const fn table<E: Engine>() -> RuntimeTable {
         stamp: stamp::<E>,
         hook: hook::<E>,
         publish_stopping: publish_stopping::<E>,
+        report_stopping: report_stopping::<E>,
         report_forced_end: report_forced_end::<E>,
         stop: stop::<E>,
         probe: probe::<E>,
@@ -151,6 +152,12 @@ unsafe extern "C" fn hook<E: Engine>(
 unsafe extern "C" fn publish_stopping<E: Engine>(reason: Bytes) {
     guard("publish_stopping", (), || {
         E::publish_stopping(&String::from_utf8_lossy(field(reason)))
+    });
+}
+
+unsafe extern "C" fn report_stopping<E: Engine>(reason: Bytes) {
+    guard("report_stopping", (), || {
+        E::report_stopping(&String::from_utf8_lossy(field(reason)))
     });
 }
 

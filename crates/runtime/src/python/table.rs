@@ -52,6 +52,9 @@ impl Engine for Runtime {
 
     fn publish_stopping(reason: &str) {
         wsgi::publish_stopping(reason);
+    }
+
+    fn report_stopping(reason: &str) {
         wsgi::telemetry::stopping(reason);
     }
 

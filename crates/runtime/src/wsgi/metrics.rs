@@ -55,6 +55,7 @@ pub(crate) struct Counted {
     cpu: Option<(u64, u64)>,
     /// Where slow requests are reported.
     running: Option<Arc<Running>>,
+    has_ended: bool,
 }
 
 /// Counts a request of this thread.
@@ -74,12 +75,14 @@ pub(crate) fn begin(request: &Request<'_>, exchange: &Arc<Exchange>) -> Counted 
         begun,
         cpu,
         running,
+        has_ended: false,
     }
 }
 
 impl Counted {
     /// It has ended.
-    pub(crate) fn end(self, request: &Request<'_>, exchange: &Exchange, outcome: Outcome) {
+    pub(crate) fn end(mut self, request: &Request<'_>, exchange: &Exchange, outcome: Outcome) {
+        self.has_ended = true;
         let used = self.cpu.map_or((0, 0), |before| {
             let after = cpu(UsageWho::RUSAGE_THREAD);
             let used = |before: u64, after: u64| after.saturating_sub(before);
@@ -103,6 +106,19 @@ impl Counted {
                 active,
             };
             slow::end(running, &ended);
+        }
+    }
+}
+
+impl Drop for Counted {
+    /// A mistake of ours has unwound: nothing is known of it but that it is over.
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        RECORDER.lock().end(self.thread, self.begun, now(), 0, None);
+        if let Some(running) = &self.running {
+            slow::forget(running);
         }
     }
 }
@@ -203,9 +219,12 @@ pub(super) struct Drained {
     pub(super) cpu: (f64, f64),
 }
 
-/// Ends an interval and begins the next one; None before [`start`].
+/// How long whoever ends a process waits for another thread of it.
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Ends an interval and begins the next one; None before [`start`], or if another thread keeps the recorder.
 pub(super) fn drain() -> Option<Drained> {
-    let interval = RECORDER.lock().drain(now())?;
+    let interval = RECORDER.try_lock_for(PATIENCE)?.drain(now())?;
     let period = seconds((interval.stop - interval.start).max(1));
     let after = cpu(UsageWho::RUSAGE_SELF);
     let before = std::mem::replace(&mut *CPU_BEFORE.lock(), after);
@@ -225,9 +244,9 @@ pub(super) struct Totals {
     pub(super) active: u32,
 }
 
-/// As far as it can be known without waiting for longer than `patience`.
-pub(super) fn totals(patience: Duration) -> Totals {
-    let recorder = RECORDER.try_lock_for(patience);
+/// As far as it can be known without waiting for long.
+pub(super) fn totals() -> Totals {
+    let recorder = RECORDER.try_lock_for(PATIENCE);
     recorder.map_or_else(Totals::default, |mut recorder| {
         let (ended, active, _) = recorder.totals(now());
         Totals { ended, active }

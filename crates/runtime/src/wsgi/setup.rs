@@ -128,7 +128,7 @@ pub(crate) fn complete(py: Python<'_>, state: &State) {
         step(
             "",
             "watching garbage collections",
-            telemetry::collections::watch(py),
+            telemetry::collections::watch(py, state),
         );
     }
     match Environs::new(py, state) {

@@ -29,19 +29,18 @@ pub(crate) fn start() {
     let Some(telemetry) = settings.telemetry.as_ref().filter(|_| is_configured()) else {
         return;
     };
-    metrics::start();
-    slow::start(telemetry, settings.facts.threads_per_process);
     let target = &telemetry.socket;
     let reporter = match Reporter::open(telemetry) {
         Ok(reporter) => REPORTER.get_or_init(|| reporter),
         Err(error) => {
             let text = format!(
-                "WSGI0132: Telemetry cannot be sent to '{target}': {error}; this process sends none. Choose another path in \
-                 WSGITelemetryService."
+                "WSGI0132: Telemetry cannot be sent to '{target}' (WSGITelemetryService), this process sends none: {error}"
             );
             return process::log(WARNING, &text);
         }
     };
+    metrics::start();
+    slow::start(telemetry, settings.facts.threads_per_process);
     match reporter.run() {
         Ok(()) => {
             let text = format!(

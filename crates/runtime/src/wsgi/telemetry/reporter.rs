@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{setsockopt, sockopt};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
@@ -17,7 +17,7 @@ use super::{collections, name_of, slow};
 use crate::python::interpreter;
 use crate::python::thread;
 use crate::python::{Arrival, Interpreter};
-use crate::wsgi::metrics::{self, epoch_now};
+use crate::wsgi::metrics::{self, PATIENCE, epoch_now};
 use crate::wsgi::process;
 
 /// Room for datagrams that wait for the consumer, bytes (TEL-060).
@@ -29,8 +29,18 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Interpreters whose collections are reported in a tick, at most (TEL-208).
 const MOST_INTERPRETERS: usize = 32;
 
-/// How long the forced end of a process waits for another thread of it.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a tick waits, in all, for a consumer that reads too slowly for its datagrams, which come at once: a queue holds some ten
+/// of them. No more than this keeps a process from its end.
+const TICK_BUDGET: Duration = Duration::from_millis(100);
+
+/// The same for a datagram on its own.
+const WORD_BUDGET: Duration = Duration::from_millis(5);
+
+/// How long it waits at once.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// What is left of the time to wait for the consumer.
+struct Budget(Duration);
 
 /// Which tick it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +49,15 @@ enum Tick {
     Regular,
     /// Behind it, by the thread that ends the process.
     Last,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    /// The consumer has it, or is not there to have it.
+    Done,
+    /// The consumer did not read in time.
+    Late,
 }
 
 /// What was sent.
@@ -91,7 +110,11 @@ impl Reporter {
     /// Opens the socket. The consumer need not be there (TEL-062).
     pub(super) fn open(settings: &'static TelemetrySettings) -> io::Result<Reporter> {
         // An address that is too long is found here, not with each datagram.
-        std::os::unix::net::SocketAddr::from_pathname(&settings.socket)?;
+        if std::os::unix::net::SocketAddr::from_pathname(&settings.socket).is_err() {
+            let length = settings.socket.len();
+            let text = format!("the path has {length} bytes, and 107 are possible");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         // What the system gives is enough where it refuses.
@@ -112,20 +135,27 @@ impl Reporter {
 
     /// Starts the thread.
     pub(super) fn run(&'static self) -> io::Result<()> {
+        // Signals are for the threads that Apache, the daemon or Python mean them for: never, not even at first, for this one.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).ok();
         let thread = Builder::new()
             .name("wsgi-telemetry".to_owned())
             .spawn(move || self.report())
             // Nor is anything else sent then.
-            .inspect_err(|_| self.sent.lock().is_over = true)?;
-        *self.thread.lock() = Some(thread);
+            .inspect_err(|_| self.sent.lock().is_over = true);
+        if let Some(mask) = mask {
+            // It fails for no mask that the system gave.
+            let _ = mask.thread_set_mask();
+        }
+        *self.thread.lock() = Some(thread?);
         Ok(())
     }
 
     fn report(&self) {
-        // Signals are for the threads that Apache, the daemon or Python mean them for.
-        let _ = SigSet::all().thread_block();
         self.meet_python();
-        self.send(self.started.1, |stamp| self.identity().started(stamp));
+        let mut budget = Budget(WORD_BUDGET);
+        self.send(&mut budget, self.started.1, |stamp| {
+            self.identity().started(stamp)
+        });
         let interval = Duration::from_secs_f64(self.settings.interval).max(SHORTEST);
         while !self.sleep(interval) {
             self.tick(Tick::Regular);
@@ -170,14 +200,25 @@ impl Reporter {
         *self.is_ending.lock()
     }
 
-    /// Sends a datagram, or drops it where the consumer is not there or does not read; both have the next number.
-    fn send(&self, time: f64, encode: impl FnOnce(Stamp) -> Vec<u8>) {
-        self.send_with(&mut self.sent.lock(), time, encode);
+    /// Sends a datagram, or drops it where the consumer is not there or does not read in time; each has the next number.
+    fn send(
+        &self,
+        budget: &mut Budget,
+        time: f64,
+        encode: impl FnOnce(Stamp) -> Vec<u8>,
+    ) -> Delivery {
+        self.send_with(&mut self.sent.lock(), budget, time, encode)
     }
 
-    fn send_with(&self, sent: &mut Sent, time: f64, encode: impl FnOnce(Stamp) -> Vec<u8>) {
+    fn send_with(
+        &self,
+        sent: &mut Sent,
+        budget: &mut Budget,
+        time: f64,
+        encode: impl FnOnce(Stamp) -> Vec<u8>,
+    ) -> Delivery {
         if sent.is_over {
-            return;
+            return Delivery::Done;
         }
         sent.seq = sent.seq.wrapping_add(1);
         let datagram = encode(Stamp {
@@ -185,7 +226,18 @@ impl Reporter {
             seq: sent.seq,
             time,
         });
-        let _ = self.socket.send_to(&datagram, &self.settings.socket);
+        loop {
+            match self.socket.send_to(&datagram, &self.settings.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return Delivery::Done,
+            }
+            let Some(left) = budget.0.checked_sub(PAUSE) else {
+                return Delivery::Late;
+            };
+            budget.0 = left;
+            // Nothing tells when a queue of another's socket has room again.
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// TEL-013: figures, slow requests, collections.
@@ -205,39 +257,51 @@ impl Reporter {
             maximum: settings.facts.threads_per_process.max(1),
             is_daemon: !settings.process_group.is_empty(),
         };
-        self.send(time, |stamp| sample.encode(self.identity(), stamp));
+        let mut budget = Budget(TICK_BUDGET);
+        self.send(&mut budget, time, |stamp| {
+            sample.encode(self.identity(), stamp)
+        });
         for request in slow::take(time) {
-            self.send(time, |stamp| request.encode(stamp));
+            let delivery = self.send(&mut budget, time, |stamp| request.encode(stamp));
+            if delivery == Delivery::Late {
+                slow::keep(request);
+            }
         }
         for interpreter in interpreter::all().into_iter().take(MOST_INTERPRETERS) {
             // What is left is for the last one: the main thread waits.
             if which == Tick::Regular && self.is_ending() {
                 return;
             }
-            self.report_collections(interpreter);
+            self.report_collections(&mut budget, interpreter);
         }
     }
 
-    fn report_collections(&self, interpreter: &'static Interpreter) {
+    fn report_collections(&self, budget: &mut Budget, interpreter: &'static Interpreter) {
+        if budget.0.is_zero() {
+            // They stay where they are until the consumer has read.
+            return;
+        }
         // A thread that is not there has nothing to tell; that it is missing was logged where it mattered.
         let Ok((snapshot, collections)) = interpreter.enter(Arrival::Errand, collections::look)
         else {
             return;
         };
         let name = name_of(interpreter);
-        self.send(epoch_now(), |stamp| snapshot.encode(name, stamp));
+        self.send(budget, epoch_now(), |stamp| snapshot.encode(name, stamp));
         for collection in collections {
-            self.send(epoch_now(), |stamp| collection.encode(name, stamp));
+            self.send(budget, epoch_now(), |stamp| collection.encode(name, stamp));
         }
     }
 
     /// TEL-050: the process has decided to end.
     pub(super) fn stopping(&self, reason: &str) {
         reason.clone_into(&mut self.reason.lock());
-        let active = metrics::totals(PATIENCE).active;
-        let mut sent = self.sent.lock();
+        let active = metrics::totals().active;
+        let Some(mut sent) = self.sent.try_lock_for(PATIENCE) else {
+            return;
+        };
         if !std::mem::replace(&mut sent.has_said_stopping, true) {
-            self.send_with(&mut sent, epoch_now(), |stamp| {
+            self.send_with(&mut sent, &mut Budget(WORD_BUDGET), epoch_now(), |stamp| {
                 Stopping { reason, active }.encode(self.identity(), stamp)
             });
         }
@@ -265,7 +329,7 @@ impl Reporter {
     }
 
     fn say_last(&self, sent: &mut Sent, reason: &str, is_clean: bool) {
-        let totals = metrics::totals(PATIENCE);
+        let totals = metrics::totals();
         let stopped = Stopped {
             reason,
             uptime: self.started.0.elapsed().as_secs_f64(),
@@ -273,7 +337,7 @@ impl Reporter {
             active: totals.active,
             is_clean,
         };
-        self.send_with(sent, epoch_now(), |stamp| {
+        self.send_with(sent, &mut Budget(WORD_BUDGET), epoch_now(), |stamp| {
             stopped.encode(self.identity(), stamp)
         });
         sent.is_over = true;

@@ -10,7 +10,10 @@ use wsgi_core::telemetry::{SlowRequest, SlowRing};
 use wsgi_runtime_api::engine::Request;
 
 use crate::wsgi::exchange::Exchange;
-use crate::wsgi::metrics::epoch_now;
+use crate::wsgi::metrics::{PATIENCE, epoch_now};
+
+/// Bytes of the longest text of a slow request, its path or User-Agent (TEL-168, TEL-171).
+const LONGEST_TEXT: usize = 511;
 
 /// What is slow, and what was.
 struct Book {
@@ -81,12 +84,19 @@ pub(crate) fn begin(
     Some(running)
 }
 
+/// It has ended, and nothing is known of it.
+pub(crate) fn forget(running: &Arc<Running>) {
+    if let Some(book) = BOOK.get() {
+        book.running
+            .lock()
+            .retain(|other| !Arc::ptr_eq(other, running));
+    }
+}
+
 /// It has ended.
 pub(crate) fn end(running: &Arc<Running>, ended: &Ended) {
     let Some(book) = BOOK.get() else { return };
-    book.running
-        .lock()
-        .retain(|other| !Arc::ptr_eq(other, running));
+    forget(running);
     let duration = running.begun.elapsed();
     if duration < book.threshold {
         return;
@@ -114,14 +124,23 @@ pub(super) fn take(now: f64) -> Vec<SlowRequest> {
     let Some(book) = BOOK.get() else {
         return Vec::new();
     };
-    let mut all = book.completed.lock().take();
-    let running = book.running.lock().clone();
+    let completed = book.completed.try_lock_for(PATIENCE);
+    let mut all = completed.map_or_else(Vec::new, |mut completed| completed.take());
+    let running = book.running.try_lock_for(PATIENCE);
+    let running = running.map_or_else(Vec::new, |running| running.clone());
     let slow = running.iter().filter_map(|running| {
         let duration = running.begun.elapsed();
         (duration >= book.threshold).then(|| running.so_far(duration, now))
     });
     all.extend(slow);
     all
+}
+
+/// One that could not be sent: with the next tick, if it has ended; else there will be a newer one.
+pub(super) fn keep(request: SlowRequest) {
+    if let Some(book) = BOOK.get().filter(|_| request.is_completed) {
+        book.completed.lock().push(request);
+    }
 }
 
 impl Running {
@@ -171,11 +190,12 @@ fn record(request: &Request<'_>, active: u32, takes_user_agent: bool) -> SlowReq
         ..SlowRequest::default()
     };
     for (name, value) in request.environ() {
+        let value = cut(value.unwrap_or_default());
         let place = match name {
             b"mod_wsgi.request_id" => &mut record.log_id,
             b"REQUEST_METHOD" => &mut record.method,
             b"HTTP_HOST" => {
-                record.hostname = without_port(value.unwrap_or_default());
+                record.hostname = without_port(value);
                 continue;
             }
             b"mod_wsgi.script_name" => &mut record.script_name,
@@ -185,23 +205,29 @@ fn record(request: &Request<'_>, active: u32, takes_user_agent: bool) -> SlowReq
             b"HTTP_USER_AGENT" if takes_user_agent => &mut record.user_agent,
             _ => continue,
         };
-        *place = value.unwrap_or_default().to_vec();
+        *place = value.to_vec();
     }
     // In a child the environ may have what a proxy says (TEL-167, TEL-170).
     if let Some(address) = request.useragent_ip() {
         record.peer_ip = address.to_vec();
-        record.hostname = request.hostname().unwrap_or_default().to_vec();
+        record.hostname = cut(request.hostname().unwrap_or_default()).to_vec();
     }
     record
 }
 
-/// The host of a Host header, in the form that httpd gives it: small letters, no brackets, no port.
+/// As much of a text of the client as a datagram can show, and a byte by which it is seen to be cut (TEL-181).
+fn cut(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(LONGEST_TEXT + 1)]
+}
+
+/// The host of a Host header, in the form that httpd gives it: small letters, no brackets, no port, no dot at its end.
 fn without_port(header: &[u8]) -> Vec<u8> {
     let host = match header.strip_prefix(b"[") {
         Some(address) => address.split(|byte| *byte == b']').next(),
         None => header.split(|byte| *byte == b':').next(),
     };
-    host.unwrap_or_default().to_ascii_lowercase()
+    let host = host.unwrap_or_default();
+    host.strip_suffix(b".").unwrap_or(host).to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -214,6 +240,8 @@ mod tests {
         for (header, host) in [
             ("example.com:8080", "example.com"),
             ("EXAMPLE.com", "example.com"),
+            ("example.com.", "example.com"),
+            ("example.com.:80", "example.com"),
             ("[::1]:80", "::1"),
             ("[fe80::1]", "fe80::1"),
             ("", ""),
