@@ -7,6 +7,7 @@ mod ends;
 mod figures;
 mod slow;
 mod transport;
+mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 
