@@ -1,5 +1,7 @@
 //! GC_SNAPSHOT and GC_EVENT: the garbage collectors of a process's interpreters.
 
+use std::collections::BTreeSet;
+
 use wsgi_harness::telemetry::{Consumer, Datagram, Kind};
 use wsgi_harness::{Mode, Mpm, PATIENCE, Server, Site, matrix, wait_within};
 
@@ -230,3 +232,28 @@ fn interpreters(mpm: Mpm, mode: Mode) {
     assert_sequences(&consumer);
 }
 matrix!(interpreters: event);
+
+/// TEL-207, TEL-208: names that are too long are cut, and of a crowd of interpreters 32 are told of in each tick.
+#[test]
+fn a_crowd_of_interpreters() {
+    const COUNT: usize = 34;
+    let (consumer, mut site) = reporting(Mpm::Event, Mode::Daemon);
+    let named = |at: usize| format!("{at}{}", "n".repeat(200));
+    for at in 0..COUNT {
+        let options = format!("application-group={}", named(at));
+        site = site.script_with(&format!("/in{at}x"), &options, APP);
+    }
+    let server = site.start();
+    let pids = (0..COUNT).map(|at| server.get(&format!("/in{at}x")).expect(200).number("pid"));
+    let pids: BTreeSet<i32> = pids.collect();
+    assert_eq!(pids.len(), 1);
+    let pid = *pids.first().expect("a process");
+    let ticks = consumer.wait_for_more(Kind::Request, pid, 4);
+    let (from, to) = (ticks[1].seq, ticks[3].seq);
+    let all = consumer.only(|one| {
+        one.pid == pid && one.kind == Kind::GcSnapshot && (from..to).contains(&one.seq)
+    });
+    assert!((2..=64).contains(&all.len()), "{} in two ticks", all.len());
+    let is_cut = |one: &Datagram| one.text("interpreter_name").len() >= 120;
+    assert!(all.iter().any(is_cut));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use wsgi_harness::telemetry::{Consumer, Datagram, Kind};
-use wsgi_harness::{Mode, Mpm, Site, matrix, wait_until};
+use wsgi_harness::{Mode, Mpm, Site, matrix, subject, wait_until};
 
 use super::{APP, assert_sequences, let_go, reporting};
 
@@ -297,4 +297,28 @@ fn many_records_at_once() {
         records.len() == CLIENTS * EACH
     };
     assert!((0..8).any(is_whole));
+}
+
+/// TEL-098: a process whose Python does not start reports nothing.
+#[test]
+fn python_that_does_not_start() {
+    if !subject().is_ours() {
+        // Such processes of the original crash.
+        return;
+    }
+    let (consumer, site) = reporting(Mpm::Event, Mode::Daemon);
+    let server = site
+        .config(
+            "WSGIRestrictEmbedded On\nWSGIDaemonProcess broken threads=1 python-home=/nowhere/at/all\n\
+             WSGIScriptAlias /broken {apps}/app.wsgi process-group=broken application-group=%{GLOBAL}",
+        )
+        .start();
+    for text in ["WSGI", "Python", "broken", "nowhere"] {
+        server.allow_log(text);
+    }
+    server.allow_raw_lines();
+    let pid = server.served_by("/app");
+    consumer.wait_for_more(Kind::Request, pid, 3);
+    let reporters = consumer.only(|datagram| datagram.text("process_group") == "broken");
+    assert_eq!(reporters.len(), 0);
 }
