@@ -6,6 +6,7 @@ mod collections;
 mod counting;
 mod ends;
 mod figures;
+mod naming;
 mod slow;
 mod transport;
 mod troubles;
