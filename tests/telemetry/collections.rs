@@ -1,7 +1,7 @@
 //! GC_SNAPSHOT and GC_EVENT: the garbage collectors of a process's interpreters.
 
 use wsgi_harness::telemetry::{Consumer, Datagram, Kind};
-use wsgi_harness::{Mode, Mpm, Server, Site, matrix};
+use wsgi_harness::{Mode, Mpm, PATIENCE, Server, Site, matrix, wait_within};
 
 use super::{assert_sequences, reporting};
 
@@ -80,11 +80,20 @@ fn snapshots(mpm: Mpm, mode: Mode) {
         assert_eq!(next.count("gc_uncollectable2"), 0);
     }
     let facts = server.get("/gc?freeze").expect(200);
-    let next = snapshot(&consumer, facts.number("pid"));
     // Frozen objects go as well when nobody needs them.
     let frozen: u64 = facts.fact("frozen").parse().expect("a number");
-    let said = next.count("gc_freeze_count");
-    assert!(said > frozen / 2 && said <= frozen, "{said} of {frozen}");
+    let knows_them = |snapshot: &Datagram| {
+        let said = snapshot.count("gc_freeze_count");
+        said > frozen / 2 && said <= frozen
+    };
+    // Ours counts them again in half a minute where that took long, as it may on a busy machine.
+    let frozen = facts.number("pid");
+    let found = wait_within(PATIENCE * 3, || {
+        let all = consumer.from(frozen);
+        let mut snapshots = all.iter().filter(|one| one.kind == Kind::GcSnapshot);
+        snapshots.any(knows_them).then_some(())
+    });
+    assert!(found.is_some(), "{:?}", consumer.from(frozen).last());
     let facts = server.get("/gc?off").expect(200);
     assert_eq!(facts.fact("enabled"), "0");
     let next = snapshot(&consumer, facts.number("pid"));
@@ -166,8 +175,7 @@ fn a_crowd_of_collections() {
         })
         .collect();
     assert!(in_ticks.iter().all(|events| *events <= 64), "{in_ticks:?}");
-    // A reader that is late loses some of them, see TEL-091.
-    assert!(in_ticks.iter().sum::<usize>() >= 10, "{in_ticks:?}");
+    assert!(in_ticks.iter().sum::<usize>() >= 64, "{in_ticks:?}");
 }
 
 fn server_with_two(mpm: Mpm, mode: Mode) -> (Consumer, Server) {

@@ -1,9 +1,9 @@
 //! REQUEST: what the requests of an interval were and took.
 
 use wsgi_harness::telemetry::{Consumer, Datagram, Kind};
-use wsgi_harness::{Mode, Mpm, Request, matrix, subject, wait_until};
+use wsgi_harness::{Mode, Mpm, Request, matrix, subject};
 
-use super::{assert_sequences, hold, let_go, reporting};
+use super::{assert_sequences, hold, let_go, reporting, sum, wait_for_requests};
 
 const PHASES: [&str; 8] = [
     "server",
@@ -27,18 +27,6 @@ const STATUSES: [&str; 5] = [
 /// The ticks of all processes.
 fn ticks(consumer: &Consumer) -> Vec<Datagram> {
     consumer.of(Kind::Request)
-}
-
-/// The sum over all ticks of all processes.
-fn sum(consumer: &Consumer, field: &str) -> u64 {
-    ticks(consumer).iter().map(|tick| tick.count(field)).sum()
-}
-
-fn wait_for_requests(consumer: &Consumer, count: u64) {
-    wait_until("the ticks with the requests", || {
-        (sum(consumer, "request_count") >= count).then_some(())
-    });
-    assert_eq!(sum(consumer, "request_count"), count);
 }
 
 /// What is true of one phase in each tick, and its mean; `recorded` is the number of requests that had phases.

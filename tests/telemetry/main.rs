@@ -3,6 +3,7 @@
 //! and no others.
 
 mod collections;
+mod counting;
 mod ends;
 mod figures;
 mod slow;
@@ -60,7 +61,8 @@ fn reporting_with(mpm: Mpm, mode: Mode, options: &str) -> (Consumer, Site) {
 
 /// Begins a request that goes on until [`let_go`], and waits until it is in the application.
 fn hold(server: &Server, target: &str, name: &str) -> Connection {
-    let connection = server.begin(&format!("{target}?hold={name}"));
+    let mark = if target.contains('?') { "" } else { "?" };
+    let connection = server.begin(&format!("{target}{mark}hold={name}"));
     wait_until("the request", || {
         let text = std::fs::read_to_string(server.path("data/held")).ok()?;
         text.lines().any(|line| line == name).then_some(())
@@ -70,6 +72,21 @@ fn hold(server: &Server, target: &str, name: &str) -> Connection {
 
 fn let_go(server: &Server) {
     server.write("data/go", "");
+}
+
+/// The sum over all ticks of all processes.
+fn sum(consumer: &Consumer, field: &str) -> u64 {
+    let ticks = consumer.of(Kind::Request);
+    ticks.iter().map(|tick| tick.count(field)).sum()
+}
+
+/// Waits until the ticks know as many requests.
+#[track_caller]
+fn wait_for_requests(consumer: &Consumer, count: u64) {
+    wait_until("the ticks with the requests", || {
+        (sum(consumer, "request_count") >= count).then_some(())
+    });
+    assert_eq!(sum(consumer, "request_count"), count);
 }
 
 /// TEL-070, TEL-081: each process counts its datagrams, of whatever kind, from 1 on, and none is missing.

@@ -265,3 +265,41 @@ fn a_process_that_is_killed() {
     assert!(!consumer.from(pid).iter().any(is_end));
     assert_sequences(&consumer);
 }
+/// TEL-062, TEL-182: however many requests were slow in one interval, a consumer that reads gets the record of each, though the queue
+/// of its socket is short. In one of a few rounds: the reader of the test may not get the processor in time.
+#[test]
+fn many_records_at_once() {
+    const CLIENTS: usize = 10;
+    const EACH: usize = 6;
+    let (consumer, site) = reporting(Mpm::Event, Mode::Daemon);
+    let server = site
+        .config("WSGISlowRequests 0.005")
+        .daemon_options("threads=10")
+        .start();
+    let pid = server.served_by("/app");
+    let is_whole = |round: usize| {
+        thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let server = &server;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        let target = format!("/app/r{round}-{client}-{number}?sleep=0.02");
+                        server.get(&target).expect(200);
+                    }
+                });
+            }
+        });
+        // The tick that knows the last of them is over when the next one is there.
+        consumer.wait_for_more(Kind::Request, pid, 2);
+        let records = consumer.only(|datagram| {
+            datagram.kind == Kind::SlowRequest
+                && datagram.count("slow_record_state") == 1
+                && datagram
+                    .text("slow_path_info")
+                    .starts_with(&format!("/r{round}-"))
+        });
+        println!("round {round}: {} records", records.len());
+        records.len() == CLIENTS * EACH
+    };
+    assert!((0..8).any(is_whole));
+}
