@@ -287,7 +287,7 @@ def application(environ, start_response):
 
 /// MET-10, MET-12, MET-13, MET-14, MET-15, MET-16, MET-17, MET-18, MET-19, MET-20, MET-21, MET-22, MET-23, MET-24, MET-25, MET-26,
 /// MET-27, MET-28, MET-29, MET-30, MET-31, MET-32, MET-33, MET-34, MET-35, MET-40, MET-41, MET-42, MET-43, MET-44, MET-46, MET-47,
-/// MET-48, MET-49, API-134, API-905, API-910, API-911: what each figure says of requests that are known.
+/// MET-48, MET-49, API-134, API-421, API-905, API-906, API-910, API-911: what each figure says of requests that are known.
 fn figures(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .daemon_options("threads=3")

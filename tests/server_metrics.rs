@@ -73,7 +73,7 @@ fn allowed(mpm: Mpm, mode: Mode) -> Site {
         .config(&format!("WSGIServerMetrics {directive}\nExtendedStatus On"))
 }
 
-/// MET-61 to MET-64, DIR-150, DP-44, DMN-053: keys, types and sizes, and the row of the request itself.
+/// MET-61, MET-62, MET-63, MET-64, API-907, DIR-150, DP-44, DMN-053: keys, types and sizes, and the row of the request itself.
 fn the_scoreboard(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     server.get("/").expect(200);

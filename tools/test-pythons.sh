@@ -78,6 +78,9 @@ for python in "${pythons[@]}"; do
     # The module made with PyO3 is a package for the one Python of `make test`; tests/pythons has Debian's.
     tests WSGI_TEST_PYTHON="${python#python}" WSGI_TEST_VENV="/venv/$python" cargo test --locked --quiet --no-fail-fast \
         --manifest-path /src/Cargo.toml --package mod_wsgi "${live[@]}" -- --skip a_module_of_pyo3
+    # The collector differs from release to release.
+    tests WSGI_TEST_PYTHON="${python#python}" cargo test --locked --quiet --no-fail-fast --manifest-path /src/Cargo.toml \
+        --package mod_wsgi --test telemetry collections::
 done
 echo "== several Pythons in one Apache"
 tests WSGI_TEST_VENV="/venv/${pythons[0]}" cargo test --locked --no-fail-fast --manifest-path /src/Cargo.toml \

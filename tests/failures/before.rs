@@ -138,7 +138,7 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
         };
         assert!(
             record.line.contains(place) && record.line.contains("main interpreter"),
-            "REQ-800: {}",
+            "REQ-800, ERR-03: {}",
             record.line
         );
         // Ours: records of a request are written by the Apache child, whose client it is.
@@ -212,7 +212,7 @@ fn tracebacks(mpm: Mpm, mode: Mode) {
     );
     assert!(
         !record.traceback.iter().any(|line| line.trim().is_empty()),
-        "REQ-800: blank lines are skipped"
+        "REQ-800, ERR-05: blank lines are skipped"
     );
 }
 matrix!(tracebacks: event);

@@ -1,4 +1,5 @@
-//! The reporter: one thread, one socket, one count of datagrams for the process.
+//! The reporter: one socket and one count of datagrams for the process, and two threads. The first tells of requests and never waits
+//! for Python, so that it goes on where Python is blocked; the second one asks interpreters for their collections.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -26,6 +27,9 @@ const SEND_BUFFER: usize = 65536;
 /// The shortest sleep (TEL-012).
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// How long STARTED waits for what only Python knows.
+const LONGEST_MEETING: Duration = Duration::from_secs(1);
+
 /// Interpreters whose collections are reported in a tick, at most (TEL-208).
 const MOST_INTERPRETERS: usize = 32;
 
@@ -41,15 +45,6 @@ const PAUSE: Duration = Duration::from_micros(500);
 
 /// What is left of the time to wait for the consumer.
 struct Budget(Duration);
-
-/// Which tick it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tick {
-    /// By the reporter's thread.
-    Regular,
-    /// Behind it, by the thread that ends the process.
-    Last,
-}
 
 /// What became of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,9 +77,21 @@ pub(super) struct Reporter {
     sent: Mutex<Sent>,
     /// Why the process ends; empty while it does not, and in children.
     reason: Mutex<String>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    is_ending: Mutex<bool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stage: Mutex<Stage>,
+    /// Rung when that has changed.
     bell: Condvar,
+}
+
+/// What the threads wait for.
+#[derive(Default)]
+struct Stage {
+    /// What only Python knows is known.
+    has_met_python: bool,
+    /// The collections of a tick are to be told.
+    are_collections_due: bool,
+    /// The threads are to end.
+    is_ending: bool,
 }
 
 /// What is known of this process without Python.
@@ -94,7 +101,11 @@ fn plain_identity() -> Identity {
     let dotted = |(major, minor, patch): (u32, u32, u32)| format!("{major}.{minor}.{patch}");
     Identity {
         version: dotted(COMPATIBLE_VERSION),
-        python: String::new(),
+        python: Python::version_str()
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
         apache: format!("Apache/{}", dotted(facts.apache_version)),
         mpm: facts.apache_mpm_name.clone(),
         hostname: nix::unistd::gethostname()
@@ -127,38 +138,76 @@ impl Reporter {
             identity: OnceLock::new(),
             sent: Mutex::default(),
             reason: Mutex::default(),
-            thread: Mutex::default(),
-            is_ending: Mutex::default(),
+            threads: Mutex::default(),
+            stage: Mutex::default(),
             bell: Condvar::new(),
         })
     }
 
-    /// Starts the thread.
+    /// Starts the threads.
     pub(super) fn run(&'static self) -> io::Result<()> {
-        // Signals are for the threads that Apache, the daemon or Python mean them for: never, not even at first, for this one.
+        // Signals are for the threads that Apache, the daemon or Python mean them for: never, not even at first, for these.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).ok();
-        let thread = Builder::new()
-            .name("wsgi-telemetry".to_owned())
-            .spawn(move || self.report())
-            // Nor is anything else sent then.
-            .inspect_err(|_| self.sent.lock().is_over = true);
+        let started = self.start_threads();
         if let Some(mask) = mask {
             // It fails for no mask that the system gave.
             let _ = mask.thread_set_mask();
         }
-        *self.thread.lock() = Some(thread?);
+        if started.is_err() {
+            // Nor is anything else sent then.
+            self.sent.lock().is_over = true;
+            self.end_threads();
+        }
+        started
+    }
+
+    fn start_threads(&'static self) -> io::Result<()> {
+        let named = |name: &str| Builder::new().name(name.to_owned());
+        let visitor = named("wsgi-gc").spawn(move || self.visit_python())?;
+        self.threads.lock().push(visitor);
+        let reporter = named("wsgi-telemetry").spawn(move || self.report())?;
+        self.threads.lock().push(reporter);
         Ok(())
     }
 
+    /// Whether there were any.
+    fn end_threads(&self) -> bool {
+        self.change(|stage| stage.is_ending = true);
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let were_any = !threads.is_empty();
+        for thread in threads {
+            // Its panic, if any, was printed.
+            let _ = thread.join();
+        }
+        were_any
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Stage)) {
+        change(&mut self.stage.lock());
+        self.bell.notify_all();
+    }
+
+    /// The thread that tells of requests.
     fn report(&self) {
-        self.meet_python();
+        self.wait(LONGEST_MEETING, |stage| stage.has_met_python);
         let mut budget = Budget(WORD_BUDGET);
         self.send(&mut budget, self.started.1, |stamp| {
             self.identity().started(stamp)
         });
         let interval = Duration::from_secs_f64(self.settings.interval).max(SHORTEST);
-        while !self.sleep(interval) {
-            self.tick(Tick::Regular);
+        while !self.wait(interval, |_| false) {
+            self.tick();
+            self.change(|stage| stage.are_collections_due = true);
+        }
+    }
+
+    /// The thread that goes to the interpreters. What it could not tell in time comes with the next tick.
+    fn visit_python(&self) {
+        self.meet_python();
+        self.change(|stage| stage.has_met_python = true);
+        while !self.wait(Duration::MAX, |stage| stage.are_collections_due) {
+            self.change(|stage| stage.are_collections_due = false);
+            self.report_collections(|| self.stage.lock().is_ending);
         }
         thread::leave();
     }
@@ -169,16 +218,12 @@ impl Reporter {
             return;
         };
         let asked = main.enter(Arrival::Errand, |py, _| {
-            let version = Python::version_str().split(' ').next().unwrap_or_default();
-            let switch_interval = py
-                .import("sys")
-                .and_then(|sys| sys.call_method0("getswitchinterval")?.extract::<f64>());
-            (version.to_owned(), switch_interval.ok())
+            let sys = py.import("sys")?;
+            sys.call_method0("getswitchinterval")?.extract::<f64>()
         });
-        if let Ok((python, switch_interval)) = asked {
+        if let Ok(Ok(switch_interval)) = asked {
             let _ = self.identity.set(Identity {
-                python,
-                switch_interval,
+                switch_interval: Some(switch_interval),
                 ..self.plain.clone()
             });
         }
@@ -188,16 +233,21 @@ impl Reporter {
         self.identity.get().unwrap_or(&self.plain)
     }
 
-    /// Waits; whether the process ends.
-    fn sleep(&self, interval: Duration) -> bool {
-        let until = Instant::now() + interval;
-        let mut is_ending = self.is_ending.lock();
-        while !*is_ending && !self.bell.wait_until(&mut is_ending, until).timed_out() {}
-        *is_ending
-    }
-
-    fn is_ending(&self) -> bool {
-        *self.is_ending.lock()
+    /// Waits for so long, or until something is true; whether the thread is to end.
+    fn wait(&self, time: Duration, is_true: impl Fn(&Stage) -> bool) -> bool {
+        let until = Instant::now().checked_add(time);
+        let mut stage = self.stage.lock();
+        while !stage.is_ending && !is_true(&stage) {
+            match until {
+                Some(until) => {
+                    if self.bell.wait_until(&mut stage, until).timed_out() {
+                        break;
+                    }
+                }
+                None => self.bell.wait(&mut stage),
+            }
+        }
+        stage.is_ending
     }
 
     /// Sends a datagram, or drops it where the consumer is not there or does not read in time; each has the next number.
@@ -240,8 +290,8 @@ impl Reporter {
         }
     }
 
-    /// TEL-013: figures, slow requests, collections.
-    fn tick(&self, which: Tick) {
+    /// TEL-013: figures, then slow requests.
+    fn tick(&self) {
         let Some(drained) = metrics::drain() else {
             return;
         };
@@ -267,20 +317,20 @@ impl Reporter {
                 slow::keep(request);
             }
         }
+    }
+
+    /// TEL-013, TEL-208: of each interpreter in turn, until `is_enough` or the consumer does not read: they stay where they are then.
+    fn report_collections(&self, is_enough: impl Fn() -> bool) {
+        let mut budget = Budget(TICK_BUDGET);
         for interpreter in interpreter::all().into_iter().take(MOST_INTERPRETERS) {
-            // What is left is for the last one: the main thread waits.
-            if which == Tick::Regular && self.is_ending() {
+            if is_enough() || budget.0.is_zero() {
                 return;
             }
-            self.report_collections(&mut budget, interpreter);
+            self.report_interpreter(&mut budget, interpreter);
         }
     }
 
-    fn report_collections(&self, budget: &mut Budget, interpreter: &'static Interpreter) {
-        if budget.0.is_zero() {
-            // They stay where they are until the consumer has read.
-            return;
-        }
+    fn report_interpreter(&self, budget: &mut Budget, interpreter: &'static Interpreter) {
         // A thread that is not there has nothing to tell; that it is missing was logged where it mattered.
         let Ok((snapshot, collections)) = interpreter.enter(Arrival::Errand, collections::look)
         else {
@@ -307,15 +357,11 @@ impl Reporter {
         }
     }
 
-    /// TEL-050: ends the thread, and says the last.
+    /// TEL-050: ends the threads, and says the last.
     pub(super) fn stop(&self) {
-        *self.is_ending.lock() = true;
-        self.bell.notify_all();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
-            // Its panic, if any, was printed.
-            let _ = thread.join();
-            self.tick(Tick::Last);
+        if self.end_threads() {
+            self.tick();
+            self.report_collections(|| false);
         }
         let reason = self.reason.lock().clone();
         self.say_last(&mut self.sent.lock(), &reason, true);
