@@ -226,6 +226,17 @@ fn running(mpm: Mpm, mode: Mode) {
     assert_eq!(longest[0].0, elapsed[0].0);
     assert!(longest[0].1 >= elapsed[0].1, "{tick:?}");
     assert!(tick.number("application_time") >= elapsed[0].1, "{tick:?}");
+    // It has mostly slept.
+    let all = |list: &str| -> f64 {
+        let ticks = ticks(&consumer);
+        let of_tick = |tick: &Datagram| tick.numbers(list).iter().sum::<f64>();
+        ticks.iter().map(of_tick).sum()
+    };
+    let (busy, cpu) = (
+        all("request_threads_busy_time"),
+        all("request_threads_cpu_time"),
+    );
+    assert!(cpu > 0.0 && cpu < 0.5 * busy, "{cpu} of {busy}");
 }
 matrix!(running: event);
 

@@ -115,6 +115,9 @@ fn records(mpm: Mpm, mode: Mode) {
             phases.map(|phase| record.number(&format!("slow_{phase}_time")));
         assert!(application > 0.1, "{record:?}");
         assert!(server > 0.0, "{record:?}");
+        let own = application + if mode == Mode::Daemon { daemon } else { server };
+        let duration = record.number("slow_duration");
+        assert!((own - duration).abs() < 0.5, "{record:?}");
         assert_eq!(queue + daemon > 0.0, mode == Mode::Daemon, "{record:?}");
         assert!(record.number("slow_gil_wait_time") >= 0.0);
         assert!(record.count("slow_gil_wait_count") > 0);
