@@ -54,6 +54,7 @@ fn a_daemon_that_drains() {
     let server = site.daemon_options("threads=3 shutdown-timeout=60").start();
     let pid = server.served_by("/app");
     let daemon = server.daemon(pid);
+    consumer.wait_for_more(Kind::Request, pid, 1);
     let mut connection = hold(&server, "/app", "one");
     daemon.signal(Signal::SIGTERM);
     let stopping = consumer.wait_for("its decision", |datagram| {
@@ -104,6 +105,7 @@ fn a_daemon_that_is_cut_off() {
     server.allow_log("WSGI");
     let pid = server.served_by("/app");
     let daemon = server.daemon(pid);
+    consumer.wait_for_more(Kind::Request, pid, 1);
     let mut connection = hold(&server, "/app", "one");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(connection.answer().status, 502);
@@ -123,6 +125,10 @@ fn reason(options: &str, signal: Option<Signal>, expected: &str) {
     let server = site.daemon_options(&format!("threads=2 {options}")).start();
     server.allow_log("'live'");
     let pid = server.served_by("/app");
+    // Requests do not wait for the thread that says so.
+    consumer.wait_for("its beginning", |datagram| {
+        datagram.kind == Kind::Started && datagram.pid == pid
+    });
     if let Some(signal) = signal {
         server.daemon(pid).signal(signal);
     }
@@ -162,6 +168,7 @@ fn a_graceful_daemon_goes_on_reporting() {
     let server = site.daemon_options("threads=3 graceful-timeout=60").start();
     let pid = server.served_by("/app");
     let daemon = server.daemon(pid);
+    consumer.wait_for_more(Kind::Request, pid, 1);
     let mut connection = hold(&server, "/app", "one");
     daemon.signal(Signal::SIGUSR1);
     consumer.wait_for_more(Kind::Request, pid, 3);
