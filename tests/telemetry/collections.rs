@@ -100,14 +100,17 @@ fn snapshots(mpm: Mpm, mode: Mode) {
     assert_eq!(facts.fact("enabled"), "0");
     let next = snapshot(&consumer, facts.number("pid"));
     assert_eq!(next.count("gc_is_enabled"), 0);
-    // Each tick has one, right behind the figures of its requests.
+    // Each tick has one, behind the figures of its requests. Interpreters that are busy may keep one from its place, or out.
     let mut all = consumer.from(pid);
     all.sort_by_key(|datagram| datagram.seq);
-    for pair in all.windows(2) {
-        let is_request = pair[0].kind == Kind::Request;
-        assert_eq!(is_request, pair[1].kind == Kind::GcSnapshot, "{pair:?}");
-        assert!(!pair[1].has("interpreter_name") || pair[1].kind != Kind::GcSnapshot);
-    }
+    let kinds = [Kind::Started, Kind::Request];
+    assert_eq!([all[0].kind, all[1].kind], kinds);
+    let count = |kind| all.iter().filter(|one| one.kind == kind).count();
+    let (ticks, snapshots) = (count(Kind::Request), count(Kind::GcSnapshot));
+    assert!(
+        snapshots <= ticks && 2 * snapshots >= ticks,
+        "{snapshots} {ticks}"
+    );
     assert_sequences(&consumer);
 }
 matrix!(snapshots: event prefork);
@@ -142,14 +145,10 @@ fn events(mpm: Mpm, mode: Mode) {
             && datagram.number("gc_event_start_stamp") > after - 0.01
     });
     assert_eq!(young.pid, facts.number("pid"));
-    // Behind the snapshot of the same tick.
+    // Behind a snapshot.
     let all = consumer.from(event.pid);
-    let before = all.iter().find(|datagram| datagram.seq + 1 == event.seq);
-    let before = before.expect("it is not the first").kind;
-    assert!(
-        [Kind::GcSnapshot, Kind::GcEvent].contains(&before),
-        "{before:?}"
-    );
+    let snapshot = all.iter().find(|one| one.kind == Kind::GcSnapshot);
+    assert!(snapshot.expect("there are some").seq < event.seq);
     assert_sequences(&consumer);
 }
 matrix!(events: event);
@@ -168,13 +167,10 @@ fn a_crowd_of_collections() {
     consumer.wait_for_more(Kind::Request, pid, 6);
     let mut all = consumer.from(pid);
     all.sort_by_key(|datagram| datagram.seq);
+    let is_event = |one: &&Datagram| one.kind == Kind::GcEvent;
     let in_ticks: Vec<usize> = all
-        .split(|datagram| datagram.kind == Kind::Request)
-        .map(|tick| {
-            tick.iter()
-                .filter(|datagram| datagram.kind == Kind::GcEvent)
-                .count()
-        })
+        .split(|one| one.kind == Kind::GcSnapshot)
+        .map(|tick| tick.iter().filter(is_event).count())
         .collect();
     assert!(in_ticks.iter().all(|events| *events <= 64), "{in_ticks:?}");
     assert!(in_ticks.iter().sum::<usize>() >= 64, "{in_ticks:?}");
@@ -236,7 +232,7 @@ matrix!(interpreters: event);
 /// TEL-207, TEL-208: names that are too long are cut, and of a crowd of interpreters 32 are told of in each tick.
 #[test]
 fn a_crowd_of_interpreters() {
-    const COUNT: usize = 34;
+    const COUNT: usize = 52;
     let (consumer, mut site) = reporting(Mpm::Event, Mode::Daemon);
     let named = |at: usize| format!("{at}{}", "n".repeat(200));
     for at in 0..COUNT {
@@ -253,7 +249,8 @@ fn a_crowd_of_interpreters() {
     let all = consumer.only(|one| {
         one.pid == pid && one.kind == Kind::GcSnapshot && (from..to).contains(&one.seq)
     });
-    assert!((2..=64).contains(&all.len()), "{} in two ticks", all.len());
+    // Those of a tick before may have been late.
+    assert!((2..=96).contains(&all.len()), "{} in two ticks", all.len());
     let is_cut = |one: &Datagram| one.text("interpreter_name").len() >= 120;
     assert!(all.iter().any(is_cut));
 }
