@@ -311,7 +311,7 @@ fn figures(mpm: Mpm, mode: Mode) {
 }
 matrix!(figures: event);
 
-/// MET-02: not for applications where the server's own telemetry is configured.
+/// MET-02, TEL-004: not for applications where the server's own telemetry is configured.
 #[test]
 fn telemetry_takes_the_metrics() {
     let server = site(Mpm::Event, Mode::Daemon)

@@ -137,7 +137,7 @@ mod tests {
         time: 100.0,
     };
 
-    /// TEL-200 to TEL-205
+    /// TEL-200, TEL-201, TEL-202, TEL-203, TEL-204, TEL-205
     #[test]
     fn snapshot() {
         let snapshot = GcSnapshot {

@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// TEL-100 to TEL-106, TEL-111
+    /// TEL-100, TEL-101, TEL-102, TEL-103, TEL-104, TEL-105, TEL-106, TEL-111
     #[test]
     fn started() {
         let decoded = Decoded::of(&identity().started(STAMP));
@@ -139,7 +139,8 @@ mod tests {
         assert_eq!((decoded.u64(7), decoded.f64(13)), (5, 0.005));
     }
 
-    /// TEL-100 to TEL-106, TEL-111: of a child whose switch interval is not known; over-long text is cut.
+    /// TEL-100, TEL-101, TEL-102, TEL-103, TEL-104, TEL-105, TEL-106, TEL-111: of a child whose switch interval is not known;
+    /// over-long text is cut.
     #[test]
     fn limits_and_omissions() {
         let long = "x".repeat(1000);
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(decoded.ids(), [133]);
     }
 
-    /// TEL-150 to TEL-152, TEL-154, TEL-155: drained gracefully is only what ends by itself with nothing in flight.
+    /// TEL-150, TEL-151, TEL-152, TEL-154, TEL-155: drained gracefully is only what ends by itself with nothing in flight.
     #[test]
     fn stopped() {
         for (is_clean, active, is_graceful) in

@@ -208,7 +208,8 @@ mod tests {
         }
     }
 
-    /// TEL-160 to TEL-179: each figure in its field.
+    /// TEL-160, TEL-161, TEL-162, TEL-163, TEL-164, TEL-165, TEL-166, TEL-167, TEL-168, TEL-169, TEL-170, TEL-171, TEL-172,
+    /// TEL-173, TEL-174, TEL-175, TEL-176, TEL-177, TEL-178, TEL-179: each figure in its field.
     #[test]
     fn completed() {
         let texts = [
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(decoded.u64(200), 0);
     }
 
-    /// TEL-164 to TEL-171, TEL-181
+    /// TEL-164, TEL-165, TEL-166, TEL-167, TEL-168, TEL-169, TEL-170, TEL-171, TEL-181
     #[test]
     fn long_text() {
         let decoded = Decoded::of(&with_texts([&[b'x'; 600]; 9]).encode(STAMP));

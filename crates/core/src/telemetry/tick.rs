@@ -186,7 +186,8 @@ mod tests {
         [&[7], &RATES[..], &phases.concat(), &AFTER].concat()
     }
 
-    /// TEL-108 to TEL-110, TEL-120 to TEL-144: of a daemon.
+    /// TEL-108, TEL-109, TEL-110, TEL-120, TEL-121, TEL-122, TEL-123, TEL-124, TEL-125, TEL-126, TEL-130, TEL-131, TEL-132,
+    /// TEL-133, TEL-134, TEL-140, TEL-141, TEL-142, TEL-143, TEL-144: of a daemon.
     #[test]
     fn of_a_daemon() {
         let interval = interval(true);
@@ -223,7 +224,7 @@ mod tests {
         }
     }
 
-    /// TEL-130 to TEL-134: a child has no queue, and who had no request only means and distributions.
+    /// TEL-130, TEL-131, TEL-132, TEL-133, TEL-134: a child has no queue, and who had no request only means and distributions.
     #[test]
     fn of_a_child_and_of_the_idle() {
         let of_child = interval(false);
