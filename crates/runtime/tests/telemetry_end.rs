@@ -33,7 +33,11 @@ fn a_consumer_that_reads_gets_everything() {
         });
         settings
     });
-    python.on_main(|runtime| runtime.start_reporting().unwrap());
+    python.on_main(|runtime| {
+        runtime.start_reporting().unwrap();
+        // At once: STARTED comes first all the same.
+        runtime.report_stopping("maximum_requests");
+    });
     let reader = std::thread::spawn(move || {
         let mut datagrams = Vec::new();
         while datagrams.last().is_none_or(|(kind, _)| *kind != STOPPED) {
@@ -63,7 +67,6 @@ def application(environ, start_response):
     .unwrap();
     python.on_main(|runtime| {
         runtime.publish_stopping("maximum_requests").unwrap();
-        runtime.report_stopping("maximum_requests");
         runtime.report_stopping("deadlock_timeout");
         runtime.stop().unwrap();
         runtime.report_forced_end("deadlock_timeout");

@@ -60,6 +60,7 @@ enum Delivery {
 struct Sent {
     /// Number of the last datagram.
     seq: u32,
+    has_said_started: bool,
     has_said_stopping: bool,
     /// Nothing follows.
     is_over: bool,
@@ -190,10 +191,7 @@ impl Reporter {
     /// The thread that tells of requests.
     fn report(&self) {
         self.wait(LONGEST_MEETING, |stage| stage.has_met_python);
-        let mut budget = Budget(WORD_BUDGET);
-        self.send(&mut budget, self.started.1, |stamp| {
-            self.identity().started(stamp)
-        });
+        self.say_first(&mut self.sent.lock());
         let interval = Duration::from_secs_f64(self.settings.interval).max(SHORTEST);
         while !self.wait(interval, |_| false) {
             self.tick();
@@ -343,6 +341,15 @@ impl Reporter {
         }
     }
 
+    /// TEL-012: STARTED, unless it was said: also by whoever says the end of a process that has just begun.
+    fn say_first(&self, sent: &mut Sent) {
+        if !std::mem::replace(&mut sent.has_said_started, true) {
+            self.send_with(sent, &mut Budget(WORD_BUDGET), self.started.1, |stamp| {
+                self.identity().started(stamp)
+            });
+        }
+    }
+
     /// TEL-050: the process has decided to end.
     pub(super) fn stopping(&self, reason: &str) {
         reason.clone_into(&mut self.reason.lock());
@@ -350,6 +357,7 @@ impl Reporter {
         let Some(mut sent) = self.sent.try_lock_for(PATIENCE) else {
             return;
         };
+        self.say_first(&mut sent);
         if !std::mem::replace(&mut sent.has_said_stopping, true) {
             self.send_with(&mut sent, &mut Budget(WORD_BUDGET), epoch_now(), |stamp| {
                 Stopping { reason, active }.encode(self.identity(), stamp)
@@ -375,6 +383,7 @@ impl Reporter {
     }
 
     fn say_last(&self, sent: &mut Sent, reason: &str, is_clean: bool) {
+        self.say_first(sent);
         let totals = metrics::totals();
         let stopped = Stopped {
             reason,
