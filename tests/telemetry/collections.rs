@@ -184,7 +184,7 @@ fn server_with_two(mpm: Mpm, mode: Mode) -> (Consumer, Server) {
     (consumer, server)
 }
 
-/// TEL-207, TEL-208: where there are several interpreters each has its own, by its name; the main one has none.
+/// TEL-107, TEL-207, TEL-208: where there are several interpreters each has its own, by its name; the main one has none.
 fn interpreters(mpm: Mpm, mode: Mode) {
     let (consumer, server) = server_with_two(mpm, mode);
     let pid = server.get("/gc").expect(200).number("pid");
