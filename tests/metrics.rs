@@ -1,5 +1,6 @@
 //! `mod_wsgi.start_recording_metrics()`, `request_metrics()` and `process_metrics()`: what the requests of a process took.
 
+use wsgi_harness::telemetry::PHASES;
 use wsgi_harness::{
     Answer, IN_A_COPY, Mode, Mpm, Request, Server, Site, matrix, subject, wait_until,
 };
@@ -78,16 +79,7 @@ fn request_shape(mode: Mode) -> String {
     .flat_map(|line| line.split(' '))
     .map(str::to_owned)
     .collect();
-    for phase in [
-        "server",
-        "queue",
-        "daemon",
-        "application",
-        "request",
-        "gil_wait",
-        "input_read",
-        "output_write",
-    ] {
+    for phase in PHASES {
         let is_missing = mode == Mode::Embedded && ["queue", "daemon"].contains(&phase);
         let (mean, bound) = if is_missing {
             ("NoneType", "NoneType")
@@ -118,7 +110,7 @@ fn settled(server: &Server, ended: u64) {
     });
 }
 
-/// MET-01 to MET-03, MET-10 to MET-49, MET-32: keys and types, and the figures of requests that the test has made.
+/// MET-01 to MET-03, MET-10 to MET-49, API-906: keys and types, and the figures of requests that the test has made.
 fn metrics(mpm: Mpm, mode: Mode) {
     let server = site(mpm, mode).start();
     for query in ["process", "request"] {
@@ -287,7 +279,7 @@ def application(environ, start_response):
 
 /// MET-10, MET-12, MET-13, MET-14, MET-15, MET-16, MET-17, MET-18, MET-19, MET-20, MET-21, MET-22, MET-23, MET-24, MET-25, MET-26,
 /// MET-27, MET-28, MET-29, MET-30, MET-31, MET-32, MET-33, MET-34, MET-35, MET-40, MET-41, MET-42, MET-43, MET-44, MET-46, MET-47,
-/// MET-48, MET-49, API-134, API-421, API-905, API-906, API-910, API-911: what each figure says of requests that are known.
+/// MET-48, MET-49, API-134, API-905, API-910, API-911: what each figure says of requests that are known.
 fn figures(mpm: Mpm, mode: Mode) {
     let server = Site::new(mpm, mode)
         .daemon_options("threads=3")

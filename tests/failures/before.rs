@@ -127,7 +127,7 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
             record
                 .message()
                 .starts_with(&server.fill(&format!("{code}: [script {{apps}}/{name}.wsgi]"))),
-            "{}",
+            "ERR-03: {}",
             record.line
         );
         assert!(record.contains(text), "{name}: {record:?}");
@@ -138,7 +138,7 @@ fn before_the_headers(mpm: Mpm, mode: Mode) {
         };
         assert!(
             record.line.contains(place) && record.line.contains("main interpreter"),
-            "REQ-800, ERR-03: {}",
+            "REQ-800: {}",
             record.line
         );
         // Ours: records of a request are written by the Apache child, whose client it is.

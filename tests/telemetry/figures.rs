@@ -1,20 +1,9 @@
 //! REQUEST: what the requests of an interval were and took.
 
-use wsgi_harness::telemetry::{Consumer, Datagram, Kind};
+use wsgi_harness::telemetry::{Consumer, Datagram, Kind, PHASES};
 use wsgi_harness::{Mode, Mpm, Request, matrix, subject};
 
 use super::{assert_sequences, hold, let_go, reporting, sum, wait_for_requests};
-
-const PHASES: [&str; 8] = [
-    "server",
-    "queue",
-    "daemon",
-    "application",
-    "request",
-    "gil_wait",
-    "input_read",
-    "output_write",
-];
 
 const STATUSES: [&str; 5] = [
     "status_1xx_total",

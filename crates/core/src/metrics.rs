@@ -324,6 +324,11 @@ impl Recorder {
         (self.ended, self.in_flight, self.busy)
     }
 
+    /// Requests in flight now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
     /// Threads that have had requests, by number from 1, and how many (MET-45).
     pub fn threads(&self) -> Vec<(usize, u64)> {
         let numbered = (1..).zip(self.threads.iter().map(|thread| thread.begun));

@@ -5,8 +5,7 @@ mod host;
 
 use std::os::unix::net::UnixDatagram;
 
-use host::{Python, settings};
-use wsgi_core::python::TelemetrySettings;
+use host::{Python, reporting};
 
 /// TEL-090, TEL-091, TEL-093: the end of the process waits neither for the interval, which is a day here, nor for the consumer, whose
 /// queue is full.
@@ -15,16 +14,7 @@ fn the_end_waits_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("telemetry.sock");
     let consumer = UnixDatagram::bind(&socket).unwrap();
-    let python = Python::get(|| {
-        let mut settings = settings();
-        settings.telemetry = Some(TelemetrySettings {
-            socket: socket.to_str().unwrap().to_owned(),
-            interval: 86_400.0,
-            slow: 0.0,
-            user_agent: false,
-        });
-        settings
-    });
+    let python = Python::get(|| reporting(&socket, 0.0));
     python.on_main(|runtime| runtime.start_reporting().unwrap());
     // STARTED.
     assert_eq!(

@@ -5,8 +5,7 @@ mod host;
 
 use std::os::unix::net::UnixDatagram;
 
-use host::{Python, settings};
-use wsgi_core::python::TelemetrySettings;
+use host::{Python, reporting};
 
 const STARTED: u8 = 5;
 const STOPPING: u8 = 6;
@@ -23,16 +22,7 @@ fn a_consumer_that_reads_gets_everything() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("telemetry.sock");
     let consumer = UnixDatagram::bind(&socket).unwrap();
-    let python = Python::get(|| {
-        let mut settings = settings();
-        settings.telemetry = Some(TelemetrySettings {
-            socket: socket.to_str().unwrap().to_owned(),
-            interval: 86_400.0,
-            slow: 1e-9,
-            user_agent: false,
-        });
-        settings
-    });
+    let python = Python::get(|| reporting(&socket, 1e-9));
     python.on_main(|runtime| {
         runtime.start_reporting().unwrap();
         // At once: STARTED comes first all the same.

@@ -16,6 +16,18 @@ pub use datagram::{Datagram, Kind};
 
 use crate::wait::{PATIENCE, wait_within};
 
+/// Parts of a request whose time is measured, without `_time` (MET-30, TEL-130).
+pub const PHASES: [&str; 8] = [
+    "server",
+    "queue",
+    "daemon",
+    "application",
+    "request",
+    "gil_wait",
+    "input_read",
+    "output_write",
+];
+
 /// How often the thread that reads looks whether it is over.
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -19,5 +19,5 @@ mod tick;
 pub use collections::{Collection, Collections, GcSnapshot};
 pub use datagram::{Datagram, Kind, LONGEST, Stamp};
 pub use process::{Identity, Stopped, Stopping};
-pub use slow::{SlowRequest, SlowRing};
+pub use slow::{LONGEST_TEXT, SlowRequest, SlowRing};
 pub use tick::Sample;

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use super::datagram::{Datagram, Kind, Stamp};
 
+/// Bytes of the longest texts of a request, its path and User-Agent (TEL-168, TEL-171).
+pub const LONGEST_TEXT: usize = 511;
+
 /// Fewest and most requests that a ring keeps (TEL-183).
 const RING: (f64, f64) = (32.0, 4096.0);
 
@@ -89,10 +92,10 @@ impl SlowRequest {
         datagram.abbreviated(211, &self.scheme, 15);
         datagram.abbreviated(212, &self.hostname, 255);
         datagram.abbreviated(213, &self.script_name, 255);
-        datagram.abbreviated(214, &self.path_info, 511);
+        datagram.abbreviated(214, &self.path_info, LONGEST_TEXT);
         datagram.abbreviated(215, &self.protocol, 15);
         datagram.abbreviated(216, &self.peer_ip, 45);
-        datagram.abbreviated(217, &self.user_agent, 511);
+        datagram.abbreviated(217, &self.user_agent, LONGEST_TEXT);
         datagram.f64(220, self.server_time);
         datagram.f64(221, self.queue_time);
         datagram.f64(222, self.daemon_time);

@@ -66,7 +66,7 @@ pub(crate) fn begin(request: &Request<'_>, exchange: &Arc<Exchange>) -> Counted 
     let begun = now();
     recorder.begin(thread, begun);
     let is_recorded = recorder.is_started();
-    let active = recorder.totals(begun).1;
+    let active = recorder.in_flight();
     drop(recorder);
     let cpu = is_recorded.then(|| cpu(UsageWho::RUSAGE_THREAD));
     let running = slow::begin(request, exchange, active);
@@ -90,9 +90,8 @@ impl Counted {
         });
         let finished = finished(request, exchange, outcome);
         let mut recorder = RECORDER.lock();
-        let now = now();
-        let active = recorder.totals(now).1;
-        recorder.end(self.thread, self.begun, now, used.0 + used.1, finished);
+        let active = recorder.in_flight();
+        recorder.end(self.thread, self.begun, now(), used.0 + used.1, finished);
         drop(recorder);
         if let Some(running) = &self.running {
             let has_run = exchange.counters.application_start().is_some();
@@ -131,23 +130,48 @@ fn status(exchange: &Exchange, outcome: Outcome) -> u16 {
     }
 }
 
+/// When a request was where, before its application ran: seconds since the epoch.
+#[derive(Clone, Copy)]
+pub(super) struct Stations {
+    /// Apache's time of it.
+    request: f64,
+    /// In a daemon: before the first connect, and of the pick-up.
+    in_daemon: Option<(f64, f64)>,
+}
+
+impl Stations {
+    pub(super) fn of(request: &Request<'_>) -> Stations {
+        let in_daemon = request.is_in_daemon();
+        Stations {
+            request: request.request_start(),
+            in_daemon: in_daemon.then(|| (request.queue_start(), request.daemon_start())),
+        }
+    }
+
+    /// Server time, queue time and daemon time where the application began at `start`, seconds (MET-24, MET-25).
+    pub(super) fn phases(&self, start: f64) -> (f64, Option<(f64, f64)>) {
+        let span = |from: f64, to: f64| (to - from).max(0.0);
+        match self.in_daemon {
+            Some((queue, daemon)) => {
+                let behind = (span(queue, daemon), span(daemon, start));
+                (span(self.request, queue), Some(behind))
+            }
+            None => (span(self.request, start), None),
+        }
+    }
+}
+
 /// None if no application ran.
 fn finished(request: &Request<'_>, exchange: &Exchange, outcome: Outcome) -> Option<Finished> {
     let counters = &exchange.counters;
     let start = counters.application_start()?;
     let application = counters.application_time()?;
     let application = u64::try_from(application.as_micros()).unwrap_or(u64::MAX);
-    let micros = |from: f64, to: f64| to_micros((to - from).max(0.0));
-    let (server, queue, daemon) = if request.is_in_daemon() {
-        let (queue_start, daemon_start) = (request.queue_start(), request.daemon_start());
-        (
-            micros(request.request_start(), queue_start),
-            Some(micros(queue_start, daemon_start)),
-            Some(micros(daemon_start, start)),
-        )
-    } else {
-        (micros(request.request_start(), start), None, None)
-    };
+    let (server, behind) = Stations::of(request).phases(start);
+    let server = to_micros(server);
+    let (queue, daemon) = behind
+        .map(|(queue, daemon)| (to_micros(queue), to_micros(daemon)))
+        .unzip();
     let whole = server + queue.unwrap_or(0) + daemon.unwrap_or(0) + application;
     Some(Finished {
         status: status(exchange, outcome),

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use wsgi_core::python::{ProcessFacts, PythonSettings};
+use wsgi_core::python::{ProcessFacts, PythonSettings, TelemetrySettings};
 use wsgi_core::scoreboard::{ProcessRow, Row, Scoreboard, Summary, WorkerRow};
 use wsgi_runtime_api::host::Host;
 use wsgi_runtime_api::runtime::Runtime;
@@ -130,6 +130,19 @@ pub(crate) fn settings() -> PythonSettings {
             ..ProcessFacts::default()
         },
         ..PythonSettings::default()
+    }
+}
+
+/// The same, reporting to `socket` requests that are slower than `slow` seconds, once in a day.
+pub(crate) fn reporting(socket: &Path, slow: f64) -> PythonSettings {
+    PythonSettings {
+        telemetry: Some(TelemetrySettings {
+            socket: socket.to_str().unwrap().to_owned(),
+            interval: 86_400.0,
+            slow,
+            user_agent: false,
+        }),
+        ..settings()
     }
 }
 

@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use wsgi_core::python::TelemetrySettings;
-use wsgi_core::telemetry::{SlowRequest, SlowRing};
+use wsgi_core::telemetry::{LONGEST_TEXT, SlowRequest, SlowRing};
 use wsgi_runtime_api::engine::Request;
 
 use crate::wsgi::exchange::Exchange;
-use crate::wsgi::metrics::{PATIENCE, epoch_now};
-
-/// Bytes of the longest text of a slow request, its path or User-Agent (TEL-168, TEL-171).
-const LONGEST_TEXT: usize = 511;
+use crate::wsgi::metrics::{PATIENCE, Stations, epoch_now};
 
 /// What is slow, and what was.
 struct Book {
@@ -32,9 +29,7 @@ pub(crate) struct Running {
     /// What is known when it begins.
     record: SlowRequest,
     begun: Instant,
-    /// Seconds since the epoch: Apache's time, and in a daemon before the first connect and of the pick-up.
-    request_start: f64,
-    in_daemon: Option<(f64, f64)>,
+    stations: Stations,
     exchange: Arc<Exchange>,
 }
 
@@ -74,10 +69,7 @@ pub(crate) fn begin(
     let running = Arc::new(Running {
         record: record(request, active, book.takes_user_agent),
         begun: Instant::now(),
-        request_start: request.request_start(),
-        in_daemon: request
-            .is_in_daemon()
-            .then(|| (request.queue_start(), request.daemon_start())),
+        stations: Stations::of(request),
         exchange: Arc::clone(exchange),
     });
     book.running.lock().push(Arc::clone(&running));
@@ -148,19 +140,11 @@ impl Running {
     fn so_far(&self, duration: Duration, now: f64) -> SlowRequest {
         let counters = &self.exchange.counters;
         let started = counters.application_start();
-        let before = started.unwrap_or(now);
-        let span = |from: f64, to: f64| (to - from).max(0.0);
-        let (server_time, queue_time, daemon_time) = match self.in_daemon {
-            Some((queue, daemon)) => (
-                span(self.request_start, queue),
-                span(queue, daemon),
-                span(daemon, before),
-            ),
-            None => (span(self.request_start, before), 0.0, 0.0),
-        };
+        let (server_time, behind) = self.stations.phases(started.unwrap_or(now));
+        let (queue_time, daemon_time) = behind.unwrap_or_default();
         let application_time = match (started, counters.application_time()) {
             (Some(_), Some(time)) => time.as_secs_f64(),
-            (Some(start), None) => span(start, now),
+            (Some(start), None) => (now - start).max(0.0),
             (None, _) => 0.0,
         };
         SlowRequest {
